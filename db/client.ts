@@ -1,0 +1,52 @@
+/**
+ * The connection to Postgres.
+ *
+ * @module
+ */
+
+import postgres from "postgres";
+
+/** A pool of connections, or one transaction of it. */
+export type Sql = postgres.Sql;
+
+/** How a pool of connections behaves. */
+export interface ConnectOptions {
+  /** Most connections at once. */
+  max: number;
+  /** A statement that runs longer is cancelled by Postgres, ms; 0: never. */
+  statementTimeoutMs: number;
+  /** Shown in `pg_stat_activity`. */
+  name?: string;
+}
+
+/**
+ * Opens a pool. Nothing is connected until the first query.
+ *
+ * int8 arrives as a number: every count, revision and id of ours stays far below
+ * 2^53. Sums of microseconds do not, and are sent as text by the queries.
+ *
+ * @param url `postgres://…`
+ * @param options Limits of the pool.
+ * @returns A tagged-template client.
+ */
+export function connect(url: string, options: ConnectOptions): Sql {
+  return postgres(url, {
+    max: options.max,
+    connect_timeout: 10,
+    idle_timeout: 300,
+    onnotice: () => {},
+    types: {
+      bigint: postgres.BigInt && {
+        to: 20,
+        from: [20],
+        serialize: String,
+        parse: Number,
+      },
+    },
+    connection: {
+      application_name: options.name ?? "weir",
+      statement_timeout: options.statementTimeoutMs,
+      TimeZone: "UTC",
+    },
+  }) as Sql;
+}

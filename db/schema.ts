@@ -1,0 +1,536 @@
+/**
+ * What the words mean: one zod schema per thing that crosses a boundary, the type
+ * read off it, and the limits with their reasons. Imports nothing but zod, so every
+ * folder may import it; islands import its types only.
+ *
+ * - **account**: a tenant, with a reporting time zone.
+ * - **workflow**: an automation; its steps and goals belong to numbered versions.
+ * - **execution**: one enrolment of one contact; the unit of every count.
+ * - **event**: one fact a producer reports about an execution; append-only.
+ * - **revision**: how many times a workflow's numbers have changed; the `ETag`.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+
+/** Most events in one JSON request: a larger one belongs into NDJSON, which has no limit. */
+export const EVENTS_PER_REQUEST_MAX = 10_000;
+
+/** Most bytes of one JSON request: 10,000 events of 800 bytes. */
+export const REQUEST_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Most bytes of one NDJSON line: the longest valid event has under 4 KiB, the rest is white space. */
+export const LINE_BYTES_MAX = 64 * 1024;
+
+/** Events of an NDJSON stream that are committed together. */
+export const NDJSON_CHUNK_EVENTS = 1_000;
+
+/** Detail is kept 90 days; an older event would meet a past that is already summed up. */
+export const EVENT_AGE_MAX_DAYS = 90;
+
+/** How far a producer's clock may be ahead of ours. */
+export const EVENT_AHEAD_MAX_MS = 5 * 60_000;
+
+/** A year: a longer action is a mistake of units. */
+export const DURATION_MS_MAX = 366 * 86_400_000;
+
+/** Most characters of an event's `id` and of a `contact_id`. */
+export const ID_LENGTH_MAX = 128;
+
+/** Most characters of an `error`. */
+export const ERROR_LENGTH_MAX = 1_000;
+
+/** Most steps, and most goals, of one version: a page that shows more helps nobody. */
+export const STEPS_MAX = 500;
+
+/** Longest daily range: two years, as long as days are kept. */
+export const RANGE_DAYS_MAX = 732;
+
+/** Most of one failed request's errors that are spelled out; the count is always whole. */
+export const ERRORS_LISTED_MAX = 1_000;
+
+/** Postgres has no NUL in text, and a lone surrogate would turn into another id. */
+function isStorableText(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\u0000");
+}
+
+function storableText(max: number) {
+  return z.string().min(1).max(max)
+    .refine(isStorableText, "Must be well-formed text without NUL");
+}
+
+/** Any RFC 9562 UUID, also nil and max; compared and stored in lower case. */
+export const Uuid = z.guid().transform((uuid) => uuid.toLowerCase());
+
+/** RFC 3339 with offset, at most microseconds, years 1900 to 9999. */
+export const Instant = z.iso.datetime({ offset: true })
+  .regex(/^(19|[2-9]\d)\d\d-/, "Must be of the year 1900 or later")
+  .regex(
+    /:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$/,
+    "Must have at most microseconds",
+  );
+
+/** A producer's own word for why an execution ended. */
+export const Reason = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/);
+
+export const SOURCES = ["trigger", "bulk", "api", "manual"] as const;
+export const STEP_TYPES = [
+  "trigger",
+  "action",
+  "condition",
+  "wait",
+  "goal",
+] as const;
+export const EVENT_TYPES = [
+  "execution.enrolled",
+  "step.entered",
+  "step.completed",
+  "action.executed",
+  "goal.achieved",
+  "execution.completed",
+  "execution.exited",
+  "execution.failed",
+] as const;
+
+const ofExecution = {
+  /** Chosen by the producer, unique per workflow; the same id again is a duplicate. */
+  id: storableText(ID_LENGTH_MAX),
+  workflow_id: Uuid,
+  execution_id: Uuid,
+  contact_id: storableText(ID_LENGTH_MAX),
+  /** The producer's clock. */
+  occurred_at: Instant,
+  /** Default: the newest registered when the event is accepted. */
+  workflow_version: z.int().min(1).max(2_147_483_647).optional(),
+  /** Orders events of one execution that share an instant. */
+  sequence: z.int().min(0).optional(),
+};
+
+/** One fact about an execution, as a producer reports it. */
+export const Event = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("execution.enrolled"),
+    ...ofExecution,
+    source: z.enum(SOURCES),
+  }),
+  z.strictObject({
+    type: z.enum(["step.entered", "step.completed"]),
+    ...ofExecution,
+    step_id: Uuid,
+  }),
+  z.strictObject({
+    type: z.literal("action.executed"),
+    ...ofExecution,
+    step_id: Uuid,
+    status: z.enum(["succeeded", "failed"]),
+    /** Milliseconds, taken to whole microseconds. */
+    duration_ms: z.number().min(0).max(DURATION_MS_MAX),
+    error: storableText(ERROR_LENGTH_MAX).optional(),
+  }).refine((event) => event.status === "failed" || event.error === undefined, {
+    path: ["error"],
+    message: "Must not be set when the action succeeded",
+  }),
+  z.strictObject({
+    type: z.literal("goal.achieved"),
+    ...ofExecution,
+    goal_id: Uuid,
+  }),
+  z.strictObject({ type: z.literal("execution.completed"), ...ofExecution }),
+  z.strictObject({
+    type: z.literal("execution.exited"),
+    ...ofExecution,
+    reason: Reason,
+  }),
+  z.strictObject({
+    type: z.literal("execution.failed"),
+    ...ofExecution,
+    error: storableText(ERROR_LENGTH_MAX).optional(),
+  }),
+]);
+export type Event = z.infer<typeof Event>;
+
+/** Why one event of a request was refused. */
+export interface EventRefusal {
+  /** Position in the request, from 0; for NDJSON the line among non-empty lines. */
+  index: number;
+  /** The event's id, `null` where it has none that can be read. */
+  id: string | null;
+  code:
+    | "invalid_event"
+    | "event_too_old"
+    | "event_in_future"
+    | "event_conflict"
+    | "workflow_not_found";
+  message: string;
+}
+
+/** Answer of `POST /events`; `accepted + duplicates + rejected` is what was read. */
+export interface EventReceipt {
+  accepted: number;
+  duplicates: number;
+  rejected: number;
+  /** At most {@linkcode ERRORS_LISTED_MAX}; `rejected` counts all. */
+  errors: EventRefusal[];
+}
+
+/** ISO 8601 duration of weeks, days (24 h), hours, minutes and seconds. */
+export const Duration = z.string().max(64).regex(
+  /^P(?=[\dT])(\d{1,5}W)?(\d{1,6}D)?(T(?=\d)(\d{1,7}H)?(\d{1,9}M)?(\d{1,10}(\.\d{1,6})?S)?)?$/,
+  "Must be an ISO 8601 duration of weeks, days, hours, minutes and seconds",
+);
+
+export const WORKFLOW_STATUSES = [
+  "draft",
+  "active",
+  "paused",
+  "archived",
+] as const;
+
+export const Step = z.strictObject({
+  step_id: Uuid,
+  name: storableText(200),
+  type: z.enum(STEP_TYPES),
+  action_type: storableText(64).optional(),
+  /** Place in the funnel, ascending, no two the same. */
+  order: z.int().min(0).max(1_000_000),
+  /** Steps that may follow: several make a branch, none an end. */
+  next: z.array(Uuid).max(50).optional(),
+});
+export type Step = z.infer<typeof Step>;
+
+export const Goal = z.strictObject({
+  goal_id: Uuid,
+  type: storableText(64),
+  name: storableText(200),
+});
+export type Goal = z.infer<typeof Goal>;
+
+/** `PUT /workflows/{id}` body: the whole definition; what is left out is its default. */
+export const WorkflowDefinition = z.strictObject({
+  name: storableText(200),
+  status: z.enum(WORKFLOW_STATUSES).default("active"),
+  steps: z.array(Step).max(STEPS_MAX).default([]),
+  goals: z.array(Goal).max(STEPS_MAX).default([]),
+  conversion_window: Duration.default("P90D"),
+  goal_ends_execution: z.boolean().default(true),
+  /** The user who may read it besides the account's admins. */
+  owner_id: storableText(ID_LENGTH_MAX).nullable().default(null),
+}).superRefine(({ steps, goals }, ctx) => {
+  const ids = new Set(steps.map((step) => step.step_id));
+  refuseRepeats(steps, "steps", "step_id", ctx);
+  refuseRepeats(steps, "steps", "order", ctx);
+  refuseRepeats(goals, "goals", "goal_id", ctx);
+  steps.forEach((step, i) =>
+    step.next?.forEach((next, j) => {
+      if (!ids.has(next)) {
+        ctx.addIssue({
+          code: "custom",
+          path: ["steps", i, "next", j],
+          message: "Must name a step of this definition",
+        });
+      }
+    })
+  );
+});
+export type WorkflowDefinition = z.infer<typeof WorkflowDefinition>;
+
+function refuseRepeats<T>(
+  list: T[],
+  path: string,
+  key: keyof T & string,
+  ctx: z.RefinementCtx,
+): void {
+  const seen = new Set<unknown>();
+  list.forEach((item, i) => {
+    if (seen.has(item[key])) {
+      ctx.addIssue({
+        code: "custom",
+        path: [path, i, key],
+        message: "Must not repeat",
+      });
+    }
+    seen.add(item[key]);
+  });
+}
+
+/** One immutable version of a workflow's steps and goals. */
+export interface WorkflowVersion {
+  version: number;
+  created_at: string;
+  steps: Step[];
+  goals: Goal[];
+}
+
+/** Answer of `GET` and `PUT /workflows/{id}`. */
+export interface Workflow {
+  workflow_id: string;
+  /** `null` until it is registered. */
+  name: string | null;
+  status: (typeof WORKFLOW_STATUSES)[number];
+  owner_id: string | null;
+  conversion_window: string;
+  goal_ends_execution: boolean;
+  /** The newest registered version; `null` until it is registered. */
+  version: number | null;
+  /** Of the newest version, in their order. */
+  steps: Step[];
+  goals: Goal[];
+  /** All versions, newest first. */
+  versions: WorkflowVersion[];
+}
+
+/** A workflow in a list, with its last 30 days. */
+export interface WorkflowListing {
+  workflow_id: string;
+  name: string | null;
+  status: (typeof WORKFLOW_STATUSES)[number];
+  total_enrolled: number;
+  currently_active: number;
+  completed: number;
+  completion_rate: number | null;
+  goals_achieved: number;
+  conversion_rate: number | null;
+}
+
+/** `GET /workflows` query. */
+export const WorkflowsQuery = z.strictObject({
+  /** Part of the name, in any case. */
+  search: z.string().max(200).optional(),
+  status: z.enum(WORKFLOW_STATUSES).optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  /** `next_cursor` of the page before. */
+  cursor: z.string().max(512).optional(),
+});
+export type WorkflowsQuery = z.infer<typeof WorkflowsQuery>;
+
+/** Answer of `GET /workflows`. */
+export interface WorkflowList {
+  as_of: string;
+  workflows: WorkflowListing[];
+  /** Ask with it for the next page; `null` on the last one. */
+  next_cursor: string | null;
+}
+
+/** An IANA zone by name; offsets and POSIX rules are none. */
+export const TimeZone = z.string().max(64).regex(
+  /^[A-Za-z][\w+-]*(\/[\w+-]+)*$/,
+)
+  .refine(isTimeZone, "Must be an IANA time zone");
+
+function isTimeZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const ATTRIBUTIONS = ["cohort", "event"] as const;
+export type Attribution = (typeof ATTRIBUTIONS)[number];
+
+const LocalDate = z.iso.date()
+  .regex(/^(19|[2-9]\d)/, "Must be of the year 1900 or later");
+
+/** Query of every read of a workflow's numbers. */
+export const AnalyticsQuery = z.strictObject({
+  /** First local date of the range. */
+  start_date: LocalDate,
+  /** Last local date of the range, included. */
+  end_date: LocalDate,
+  /** Default: the account's. */
+  tz: TimeZone.optional(),
+  granularity: z.enum(["daily"]).default("daily"),
+  attribution: z.enum(ATTRIBUTIONS).default("cohort"),
+  /** Only executions enrolled in this version; default: all. */
+  version: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
+}).superRefine(({ start_date, end_date }, ctx) => {
+  const days = (Date.parse(end_date) - Date.parse(start_date)) / 86_400_000 + 1;
+  if (days < 1) {
+    ctx.addIssue({
+      code: "custom",
+      path: ["end_date"],
+      message: "Must not be before start_date",
+    });
+  } else if (days > RANGE_DAYS_MAX) {
+    ctx.addIssue({
+      code: "custom",
+      path: ["end_date"],
+      message: `Must be at most ${RANGE_DAYS_MAX} days after start_date`,
+    });
+  }
+});
+export type AnalyticsQuery = z.infer<typeof AnalyticsQuery>;
+
+/** What was asked for, and what was answered. Instants are UTC, `end` is not in it. */
+export interface Period {
+  start_date: string;
+  end_date: string;
+  tz: string;
+  tz_effective: string;
+  start: string;
+  end: string;
+  granularity: "daily";
+  attribution: Attribution;
+}
+
+/** Percent with two decimals; `null` where nothing can be divided by. */
+export type Rate = number | null;
+
+/** Seconds with three decimals; `null` where nothing was measured. */
+export type Seconds = number | null;
+
+/** The headline numbers of a range. */
+export interface Summary {
+  total_enrolled: number;
+  /** Running at the range's end, or now, whenever enrolled. */
+  currently_active: number;
+  completed: number;
+  completion_rate: Rate;
+  goals_achieved: number;
+  conversion_rate: Rate;
+  average_duration_seconds: Seconds;
+  /** Two decimals. */
+  average_duration_hours: number | null;
+  median_duration_seconds: Seconds;
+  p95_duration_seconds: Seconds;
+  /** Of those enrolled in the range, in both attributions. */
+  in_progress: number;
+  settled: number;
+  settled_completion_rate: Rate;
+  settled_conversion_rate: Rate;
+  /** Enrolments per bucket that has begun, two decimals. */
+  enrollment_rate: number | null;
+  /** Shares sum to exactly 100. */
+  enrollment_sources: { source: string; count: number; share: number }[];
+  exit_reasons: { reason: string; count: number; share: number }[];
+  goal_breakdown: {
+    goal_id: string;
+    /** `null` where no version names it. */
+    goal_name: string | null;
+    achieved: number;
+    rate: Rate;
+    first: number;
+  }[];
+  time_to_conversion: {
+    average: Seconds;
+    median: Seconds;
+    p95: Seconds;
+    fastest: Seconds;
+    slowest: Seconds;
+  };
+}
+
+/** One bucket of a trend. */
+export interface TrendPoint {
+  /** Local date the bucket begins on. */
+  date: string;
+  label: string;
+  start: string;
+  end: string;
+  /** By event: what happened in the bucket. */
+  new_enrollments: number;
+  completions: number;
+  conversions: number;
+  exits: number;
+  /** By cohort: what became of those enrolled in the bucket. */
+  cohort_completed: number;
+  cohort_converted: number;
+  in_progress: number;
+  /** Enrolled from the range's start to the bucket's end. */
+  total_enrolled: number;
+  /** Running at the bucket's end, or now. */
+  currently_active: number;
+}
+
+/** Answer of `GET /workflows/{id}/analytics`. */
+export interface Analytics {
+  workflow_id: string;
+  as_of: string;
+  period: Period;
+  summary: Summary;
+  trends: TrendPoint[];
+  comparison: null;
+}
+
+/** One step of a funnel: `entered = completed + dropped_off + goal_exits + in_progress`. */
+export interface FunnelStep {
+  step_id: string;
+  /** The id where no version names it. */
+  step_name: string;
+  step_type: (typeof STEP_TYPES)[number] | null;
+  step_order: number;
+  entered: number;
+  completed: number;
+  dropped_off: number;
+  goal_exits: number;
+  in_progress: number;
+  left_after: number;
+  conversion_rate: Rate;
+  drop_off_rate: Rate;
+  average_time_seconds: Seconds;
+  median_time_seconds: Seconds;
+  p95_time_seconds: Seconds;
+  visits: number;
+}
+
+/** Answer of `GET /workflows/{id}/analytics/funnel`. */
+export interface Funnel {
+  workflow_id: string;
+  as_of: string;
+  period: Period;
+  funnel_steps: FunnelStep[];
+  overall_conversion: Rate;
+  drop_off_points: {
+    step_id: string;
+    step_name: string;
+    entered: number;
+    dropped_off: number;
+    drop_off_rate: Rate;
+  }[];
+  bottleneck_step: string | null;
+  slowest_step: string | null;
+}
+
+/** How an action fares: below 80 % success, below 95 %, above 5,000 ms mean, else fine. */
+export type Health = "error" | "warning" | "slow" | "ok";
+
+/** One row of the action table. Milliseconds have three decimals. */
+export interface ActionMetrics {
+  action_id: string;
+  /** The id where no version names it. */
+  action_name: string;
+  action_type: string | null;
+  executions: number;
+  successes: number;
+  failures: number;
+  success_rate: Rate;
+  error_rate: Rate;
+  average_duration_ms: number | null;
+  p50_duration_ms: number | null;
+  p95_duration_ms: number | null;
+  p99_duration_ms: number | null;
+  health: Health;
+}
+
+/** Answer of `GET /workflows/{id}/analytics/actions`. */
+export interface Actions {
+  workflow_id: string;
+  as_of: string;
+  period: Period;
+  actions: ActionMetrics[];
+}
+
+/** What a credential may do. */
+export const SCOPES = [
+  "events:write",
+  "workflows:write",
+  "analytics:read",
+  "exports:write",
+  "admin",
+] as const;
+export type Scope = (typeof SCOPES)[number];
+
+export const ROLES = ["admin", "member"] as const;
+export type Role = (typeof ROLES)[number];
