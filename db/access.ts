@@ -1,0 +1,189 @@
+/**
+ * Accounts, and the secrets that open them. Of every secret only the SHA-256 is
+ * kept; secrets are 256 random bits, so a plain hash is as good as a slow one.
+ *
+ * @module
+ */
+
+import { createHash, randomBytes } from "node:crypto";
+import type { Sql } from "./client.ts";
+import type { Role, Scope } from "./schema.ts";
+
+/** A sign-in link is used at once or asked for anew. */
+const SIGN_IN_LINK_MINUTES = 60;
+
+/** A browser stays signed in for two weeks. */
+export const SESSION_DAYS = 14;
+
+/** An account as the rest of the program knows it. */
+export interface Account {
+  /** Inside. */
+  account_id: number;
+  /** Outside. */
+  account_uuid: string;
+  name: string;
+  /** IANA. */
+  time_zone: string;
+}
+
+/** Whom a secret lets act, for which account. */
+export interface Grant {
+  account_id: number;
+  account_uuid: string;
+  account_name: string;
+  time_zone: string;
+  /** `null`: a machine, or a person without an id of their own. */
+  user_id: string | null;
+  role: Role;
+}
+
+/** A key's grant and what it may be used for. */
+export interface KeyGrant extends Grant {
+  scopes: Scope[];
+}
+
+/**
+ * Makes an account.
+ *
+ * @param sql Client.
+ * @param name Shown to its users.
+ * @param timeZone IANA zone its days are days of.
+ */
+export async function createAccount(
+  sql: Sql,
+  name: string,
+  timeZone: string,
+): Promise<Account> {
+  const [account] = await sql<[Account]>`
+    insert into weir.account (name, time_zone) values (${name}, ${timeZone})
+    returning account_id, account_uuid, name, time_zone`;
+  return account;
+}
+
+/**
+ * Finds an account by the id the outside knows.
+ *
+ * @returns `null` when there is none.
+ */
+export async function findAccount(
+  sql: Sql,
+  accountUuid: string,
+): Promise<Account | null> {
+  const [account] = await sql<Account[]>`
+    select account_id, account_uuid, name, time_zone from weir.account
+    where account_uuid::text = ${accountUuid.toLowerCase()}`;
+  return account ?? null;
+}
+
+/**
+ * Makes an API key.
+ *
+ * @param sql Client.
+ * @param accountId Whose data it opens.
+ * @param grant What for, and as whom; default: a machine with the rights of an admin.
+ * @returns The key, never to be seen again: `weir_<id>_<secret>`.
+ */
+export async function createKey(
+  sql: Sql,
+  accountId: number,
+  grant: { scopes: Scope[]; userId?: string; role?: Role },
+): Promise<string> {
+  const id = randomBytes(8).toString("hex");
+  const secret = newSecret();
+  await sql`
+    insert into weir.api_key (key_id, account_id, secret, scopes, user_id, role)
+    values (${id}, ${accountId}, ${hash(secret)}, ${grant.scopes}, ${
+    grant.userId ?? null
+  }, ${grant.role ?? "admin"})`;
+  return `weir_${id}_${secret}`;
+}
+
+/**
+ * Finds what a key grants.
+ *
+ * @returns `null` when there is no such key, or it was revoked.
+ */
+export async function findKey(sql: Sql, key: string): Promise<KeyGrant | null> {
+  const [, id, secret] = /^weir_([0-9a-f]{16})_([\w-]{43})$/.exec(key) ?? [];
+  if (id === undefined || secret === undefined) return null;
+  const [grant] = await sql<KeyGrant[]>`
+    select account_id, account_uuid, a.name as account_name, time_zone, user_id, role, scopes
+    from weir.api_key join weir.account a using (account_id)
+    where key_id = ${id} and secret = ${hash(secret)} and revoked_at is null`;
+  return grant ?? null;
+}
+
+/**
+ * Makes a link that signs a browser in, once.
+ *
+ * @returns Its token.
+ */
+export async function createSignInLink(
+  sql: Sql,
+  accountId: number,
+  grant: { userId?: string; role?: Role },
+): Promise<string> {
+  const token = newSecret();
+  await sql`
+    insert into weir.sign_in_link (secret, account_id, user_id, role, expires_at)
+    values (${hash(token)}, ${accountId}, ${grant.userId ?? null}, ${
+    grant.role ?? "admin"
+  }, now() + ${SIGN_IN_LINK_MINUTES} * interval '1 minute')`;
+  return token;
+}
+
+/**
+ * Uses a sign-in link up and begins a session.
+ *
+ * @param sql Client.
+ * @param token The link's.
+ * @returns The session's token, or `null` when the link was used or is too old.
+ */
+export async function beginSession(
+  sql: Sql,
+  token: string,
+): Promise<string | null> {
+  const session = newSecret();
+  const begun = await sql`
+    with used as (
+      delete from weir.sign_in_link where secret = ${
+    hash(token)
+  } and expires_at > now()
+      returning account_id, user_id, role
+    )
+    insert into weir.session (secret, account_id, user_id, role, expires_at)
+    select ${
+    hash(session)
+  }, account_id, user_id, role, now() + ${SESSION_DAYS} * interval '1 day'
+    from used returning 1`;
+  return begun.length === 0 ? null : session;
+}
+
+/**
+ * Finds whose session a browser is in.
+ *
+ * @returns `null` when it has ended.
+ */
+export async function findSession(
+  sql: Sql,
+  token: string,
+): Promise<Grant | null> {
+  const [grant] = await sql<Grant[]>`
+    select account_id, account_uuid, a.name as account_name, time_zone, user_id, role
+    from weir.session join weir.account a using (account_id)
+    where secret = ${hash(token)} and expires_at > now()`;
+  return grant ?? null;
+}
+
+/** Ends a session. Ending one twice is harmless. */
+export async function endSession(sql: Sql, token: string): Promise<void> {
+  await sql`delete from weir.session where secret = ${hash(token)}`;
+}
+
+function newSecret(): string {
+  return randomBytes(32).toString("base64url");
+}
+
+function hash(secret: string): Uint8Array {
+  return createHash("sha256").update(secret).digest();
+}

@@ -1,0 +1,97 @@
+-- content_digest(…): 8 bytes of SHA-256 of an event's content as it was given: equal for a retry,
+-- also when it writes the same instant with another offset.
+create or replace function content_digest(
+  execution_id uuid, type event_type, occurred_at timestamptz, contact_id text, version int,
+  sequence bigint, subject uuid, succeeded boolean, duration_us bigint, source enrollment_source,
+  reason text, error text
+) returns bigint
+language sql stable parallel safe
+return ('x' || encode(substring(sha256(convert_to(json_build_array(
+  execution_id, type, extract(epoch from occurred_at), contact_id, version, sequence, subject,
+  succeeded, duration_us, source, reason, error)::text, 'UTF8')) for 8), 'hex'))::bit(64)::bigint;
+
+-- record_events(account, events): accepts events, once each.
+--
+-- account  Whose events they are; workflows nobody has named yet become this account's.
+-- events   JSON array of {w, x, i, t, at, c, v, q, s, ok, us, src, r, e}: workflow, execution, id,
+--          type, occurred_at, contact, version, sequence, step or goal, succeeded, duration_us,
+--          source, reason, error. Valid ones: the caller has judged form and age.
+-- Returns  one row an event, in order: 'accepted', 'duplicate' (the same id and content, here or
+--          before), 'event_conflict' (the same id, other content), 'workflow_not_found'
+--          (another account's workflow).
+-- Callers  recordEvents() of db/events.ts for every request that carries events.
+-- Repeat   Harmless: everything is a duplicate the second time.
+-- Locks    Keys are inserted in their order, so that requests sharing events cannot deadlock.
+create or replace function record_events(account int, events json)
+returns table (outcome text)
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  fresh  int[];
+  total  int := json_array_length(events);
+begin
+  insert into workflow (workflow_uuid, account_id)
+  select distinct e.w, account from json_to_recordset(events) as e(w uuid)
+  where not exists (select from workflow known where known.workflow_uuid = e.w)
+  order by e.w
+  on conflict (workflow_uuid) do nothing;
+
+  -- One statement for all that is new; digests are of the content as it was given, so that a
+  -- version registered in between does not turn a retry into a conflict.
+  with given as materialized (
+    select given.*, w.workflow_id, w.newest_version,
+      encode(substring(sha256(convert_to(i, 'UTF8')) for 16), 'hex')::uuid as event_digest,
+      content_digest(x, t, at, c, v, q, s, ok, us, src, r, e) as content_digest
+    from rows from (json_to_recordset(events) as (
+      w uuid, x uuid, i text, t event_type, at timestamptz, c text, v int, q bigint,
+      s uuid, ok boolean, us bigint, src enrollment_source, r text, e text
+    )) with ordinality as given(w, x, i, t, at, c, v, q, s, ok, us, src, r, e, ix)
+    join workflow w on w.workflow_uuid = given.w and w.account_id = account
+  ), candidate as materialized (
+    select distinct on (workflow_id, event_digest) * from given
+    order by workflow_id, event_digest, ix
+  ), key as (
+    insert into event_key (workflow_id, event_digest, content_digest)
+    select workflow_id, event_digest, content_digest from candidate
+    order by workflow_id, event_digest
+    on conflict do nothing
+    returning workflow_id, event_digest
+  ), accepted as materialized (
+    select c.* from candidate c join key using (workflow_id, event_digest)
+  ), stored as (
+    insert into event (workflow_id, execution_id, event_id, type, occurred_at, contact_id, version,
+      sequence, subject_uuid, succeeded, duration_us, source, reason, error)
+    select workflow_id, x, i, t, at, c, coalesce(v, newest_version, 1),
+      coalesce(q, 0), s, ok, us, src, r, e
+    from accepted
+  ), queued as (
+    insert into event_queue (workflow_id, execution_id, event_id, type, occurred_at, contact_id, version,
+      sequence, subject_uuid, succeeded, duration_us, source, reason, error)
+    select workflow_id, x, i, t, at, c, coalesce(v, newest_version, 1),
+      coalesce(q, 0), s, ok, us, src, r, e
+    from accepted order by ix
+  )
+  select array_agg(ix) into fresh from accepted;
+
+  if cardinality(fresh) = total then
+    return query select 'accepted' from generate_series(1, total);
+    return;
+  end if;
+
+  -- A new statement sees the keys of whoever was faster.
+  return query
+  select case
+      when given.ix = any (fresh) then 'accepted'
+      when w.workflow_id is null then 'workflow_not_found'
+      when key.content_digest = content_digest(x, t, at, c, v, q, s, ok, us, src, r, e) then 'duplicate'
+      else 'event_conflict'
+    end
+  from rows from (json_to_recordset(events) as (
+    w uuid, x uuid, i text, t event_type, at timestamptz, c text, v int, q bigint,
+    s uuid, ok boolean, us bigint, src enrollment_source, r text, e text
+  )) with ordinality as given(w, x, i, t, at, c, v, q, s, ok, us, src, r, e, ix)
+  left join workflow w on w.workflow_uuid = given.w and w.account_id = account
+  left join event_key key on key.workflow_id = w.workflow_id
+    and key.event_digest = encode(substring(sha256(convert_to(i, 'UTF8')) for 16), 'hex')::uuid
+  order by given.ix;
+end $$;

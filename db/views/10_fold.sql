@@ -1,0 +1,722 @@
+-- The fold: accepted events become numbers. Cost follows the events of a batch, never history.
+--
+-- One transaction takes events off the queue, merges them into the projections (minima in the
+-- order of events, so no order of arrival matters), derives what each touched execution counted
+-- before and counts now, and adds the difference to the rollups. A crash anywhere undoes all of
+-- it, and the events are still queued.
+--
+-- A workflow is folded by one session at a time: lock_workflow(). Any number of sessions fold
+-- different workflows.
+--
+-- The steps hand each other rows in temporary tables (prefix fold_), which the session makes once.
+-- They have no statistics, so joins between them are kept from becoming nested loops by
+-- enable_nestloop = off on fold_staged(); index lookups are LATERAL … OFFSET 0, which is always one.
+
+-- lock_workflow(id): true if this transaction now holds the right to change the projections and
+-- rollups of a workflow. Never waits.
+create or replace function lock_workflow(workflow_id int) returns boolean
+language sql volatile
+return pg_try_advisory_xact_lock(1464158546, workflow_id);  -- 'WEIR'
+
+-- make_fold_tables(): the session's staging tables, emptied at the end of every transaction.
+-- was_* is what was counted before this batch, the plain name what counts with it.
+create or replace function make_fold_tables() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  if to_regclass('pg_temp.fold_workflow') is not null then
+    return;
+  end if;
+  create temp table fold_workflow (
+    workflow_id int, revision bigint, zone text, goal_ends_execution boolean, conversion_window interval
+  ) on commit delete rows;
+  create temp table fold_event (like event) on commit delete rows;
+  create temp table fold_execution (like execution) on commit delete rows;  -- as stored
+  create temp table fold_goal (like execution_goal) on commit delete rows;  -- merged, derived as stored
+  create temp table fold_state (
+    like execution,
+    final_at timestamptz, final_sequence bigint, final_event text collate "C",  -- the event that ended it
+    conversion_goal int,
+    whole boolean  -- all its steps are looked at, not just those of the batch
+  ) on commit delete rows;
+  alter table fold_state
+    add was_enrolled_at timestamptz, add was_ended_at timestamptz, add was_converted_at timestamptz,
+    add was_version int, add was_left_after int, add was_status execution_status,
+    add was_source enrollment_source, add was_end_reason text;
+  create temp table fold_step (
+    like execution_step,
+    was_visits int, was_entered_at timestamptz, was_completed_at timestamptz,
+    arrived boolean  -- the batch says something of it
+  ) on commit delete rows;
+  create temp table fold_left (workflow_id int, execution_id uuid, step_id int) on commit delete rows;
+  create temp table fold_action (
+    workflow_id int, version int, step_id int, occurred_at timestamptz, duration_us bigint,
+    succeeded boolean, sign int
+  ) on commit delete rows;
+  create temp table fold_sample (
+    workflow_id int, measure measure, at timestamptz, subject_id int, version int, us bigint, sign int
+  ) on commit delete rows;
+end $$;
+
+-- fold(events_max): folds up to so many queued events, a fair share of each waiting workflow.
+--
+-- Returns  events folded; 0 when none wait or other sessions are at all of them.
+-- Callers  workers/fold.ts whenever events were accepted, and every second.
+-- Repeat   Harmless: an event is folded by the transaction that deletes it from the queue.
+create or replace function fold(events_max int default 20000) returns int
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  claimed  int[];
+  folded   int;
+begin
+  perform make_fold_tables();
+
+  -- Hop from workflow to workflow along the index, from a random one on, so that nobody starves.
+  with recursive start as (
+    select (random() * max(workflow_id))::int as workflow_id from workflow
+  ), waiting as (
+    (select q.workflow_id, 0 as lap from event_queue q, start
+     where q.workflow_id >= start.workflow_id order by 1 limit 1)
+    union all
+    select next.workflow_id, 0 from waiting, lateral (
+      select q.workflow_id from event_queue q where q.workflow_id > waiting.workflow_id order by 1 limit 1
+    ) next
+  ), waiting_before as (
+    (select q.workflow_id from event_queue q, start
+     where q.workflow_id < start.workflow_id order by 1 limit 1)
+    union all
+    select next.workflow_id from waiting_before, lateral (
+      select q.workflow_id from event_queue q, start
+      where q.workflow_id > waiting_before.workflow_id and q.workflow_id < start.workflow_id
+      order by 1 limit 1
+    ) next
+  ), round as materialized (
+    select workflow_id from (
+      select workflow_id from waiting union all select workflow_id from waiting_before
+    ) w limit 256
+  )
+  select array_agg(workflow_id) into claimed from round where lock_workflow(workflow_id);
+  if claimed is null then
+    return 0;
+  end if;
+
+  with taken as (
+    delete from event_queue where ctid = any (array(
+      select share.ctid
+      from unnest(claimed) as w(workflow_id) cross join lateral (
+        select q.ctid from event_queue q where q.workflow_id = w.workflow_id
+        order by q.queue_id limit greatest(1, events_max / cardinality(claimed))
+      ) share
+    )) returning *
+  )
+  insert into fold_event (workflow_id, execution_id, occurred_at, sequence, duration_us, version,
+    type, source, subject_uuid, succeeded, event_id, contact_id, reason)
+  select workflow_id, execution_id, occurred_at, sequence, duration_us, version,
+    type, source, subject_uuid, succeeded, event_id, contact_id, reason
+  from taken;
+  get diagnostics folded = row_count;
+  if folded = 0 then
+    return 0;
+  end if;
+
+  perform stage_workflows((select array_agg(distinct workflow_id) from fold_event));
+
+  insert into fold_execution
+  select touched.workflow_id, touched.execution_id, e.enrolled_at, e.enrolled_sequence,
+    e.stopped_at, e.stopped_sequence, e.ended_at, e.converted_at, e.version, e.left_after, e.status,
+    e.source, e.enrolled_event, e.stopped_event, e.contact_id, e.stop_reason, e.end_reason
+  from (select distinct workflow_id, execution_id from fold_event order by 1, 2) touched
+  left join lateral (
+    select * from execution
+    where workflow_id = touched.workflow_id and execution_id = touched.execution_id offset 0
+  ) e on true;
+
+  perform fold_staged();
+  perform announce_revisions();
+  return folded;
+end $$;
+
+-- recompute(workflow): counts every execution of a workflow anew under its present settings.
+--
+-- Returns  true when done; false when another session holds the workflow: try again.
+-- Callers  workers/recompute.ts, for workflows with recompute_since.
+-- Repeat   Harmless: the second difference is nothing.
+-- One transaction, so that readers see all executions under the old settings or all under the new.
+create or replace function recompute(workflow int) returns boolean
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  since  timestamptz := (select recompute_since from workflow w where w.workflow_id = workflow);
+  last   uuid := '00000000-0000-0000-0000-000000000000';
+  chunk  int;
+begin
+  if not lock_workflow(workflow) then
+    return false;
+  end if;
+  perform make_fold_tables();
+  perform stage_workflows(array[workflow]);
+  loop
+    insert into fold_execution
+    select * from execution e
+    where e.workflow_id = workflow and e.execution_id >= last
+    order by e.execution_id limit 20000;
+    get diagnostics chunk = row_count;
+    perform fold_staged();
+    exit when chunk < 20000;
+    last := (select max(execution_id::text)::uuid from fold_execution);
+    truncate fold_execution, fold_goal, fold_state, fold_step, fold_left, fold_action, fold_sample;
+  end loop;
+  perform announce_revisions();
+  update workflow w set recompute_since = null
+  where w.workflow_id = workflow and recompute_since is not distinct from since;
+  return true;
+end $$;
+
+-- stage_workflows(ids): settings of the workflows a batch touches, and the revision it will make.
+create or replace function stage_workflows(ids int[]) returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  with next as (
+    insert into workflow_revision as r (workflow_id, revision, active, changed_at)
+    select id, 1, 0, now() from unnest(ids) as id order by id
+    on conflict (workflow_id) do update set revision = r.revision + 1, changed_at = excluded.changed_at
+    returning r.workflow_id, r.revision
+  )
+  insert into fold_workflow
+  select workflow_id, next.revision, a.time_zone, w.goal_ends_execution,
+    w.conversion_window_us * interval '1 microsecond'
+  from next join workflow w using (workflow_id) join account a using (account_id);
+end $$;
+
+-- announce_revisions(): rings 'workflow_analytics' with "uuid revision" for each workflow that changed:
+-- a doorbell, readers go and look.
+create or replace function announce_revisions() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  perform pg_notify('workflow_analytics', w.workflow_uuid || ' ' || f.revision)
+  from fold_workflow f join workflow w using (workflow_id);
+end $$;
+
+-- fold_staged(): the fold of what fold() or recompute() have staged in fold_workflow, fold_event and
+-- fold_execution (every execution to look at, as it is stored).
+create or replace function fold_staged() returns void
+language plpgsql
+set search_path = weir, pg_temp
+set enable_nestloop = off
+set jit = off as $$
+begin
+  perform fold_names();
+  perform fold_goals();
+  perform fold_states();
+  perform fold_steps();
+  perform fold_store();
+  perform count_executions();
+  perform count_goals();
+  perform count_steps();
+  perform count_actions();
+  perform count_samples();
+end $$;
+
+-- fold_names(): short ids for steps and goals met for the first time.
+create or replace function fold_names() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  insert into step (workflow_id, step_uuid)
+  select distinct workflow_id, subject_uuid from fold_event e
+  where type in ('step.entered', 'step.completed', 'action.executed')
+    and not exists (select from step s where s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid);
+
+  insert into goal (workflow_id, goal_uuid)
+  select distinct workflow_id, subject_uuid from fold_event e
+  where type = 'goal.achieved'
+    and not exists (select from goal g where g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid);
+end $$;
+
+-- fold_goals(): merges goals, then stages all goals of the touched executions in fold_goal.
+create or replace function fold_goals() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  insert into execution_goal as stored (workflow_id, execution_id, goal_id, occurred_at, sequence, event_id)
+  select distinct on (e.workflow_id, execution_id, goal_id)
+    e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
+  from fold_event e join goal g on g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid
+  where e.type = 'goal.achieved'
+  order by e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
+  on conflict (workflow_id, execution_id, goal_id) do update set
+    occurred_at = excluded.occurred_at, sequence = excluded.sequence, event_id = excluded.event_id
+  where (excluded.occurred_at, excluded.sequence, excluded.event_id)
+      < (stored.occurred_at, stored.sequence, stored.event_id);
+
+  insert into fold_goal
+  select g.* from fold_execution x cross join lateral (
+    select * from execution_goal
+    where workflow_id = x.workflow_id and execution_id = x.execution_id offset 0
+  ) g;
+end $$;
+
+-- fold_states(): what each touched execution is now, by section 2 of the rules of events:
+-- the earliest enrolment; the earliest end, a goal's where goals end executions; the first goal
+-- as conversion, if the execution still ran or the window was open. Stages fold_state.
+create or replace function fold_states() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  insert into fold_state (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
+    contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
+    final_at, final_sequence, final_event, status, ended_at, end_reason, converted_at, conversion_goal,
+    whole, was_enrolled_at, was_ended_at, was_converted_at, was_version, was_left_after, was_status,
+    was_source, was_end_reason)
+  with fact as (
+    select workflow_id, execution_id, type = 'execution.enrolled' as enrols,
+      occurred_at, sequence, event_id, contact_id, source, version,
+      case type when 'execution.completed' then 'completed' when 'execution.failed' then 'error'
+        else reason end as reason
+    from fold_event
+    where type in ('execution.enrolled', 'execution.completed', 'execution.exited', 'execution.failed')
+    union all
+    select workflow_id, execution_id, true,
+      enrolled_at, enrolled_sequence, enrolled_event, contact_id, source, version, null
+    from fold_execution where enrolled_at is not null
+    union all
+    select workflow_id, execution_id, false,
+      stopped_at, stopped_sequence, stopped_event, null, null, null, stop_reason
+    from fold_execution where stopped_at is not null
+  ), earliest as (
+    select distinct on (workflow_id, execution_id, enrols) * from fact
+    order by workflow_id, execution_id, enrols, occurred_at, sequence, event_id
+  ), first_goal as (
+    select distinct on (workflow_id, execution_id) * from fold_goal
+    order by workflow_id, execution_id, occurred_at, sequence, event_id
+  )
+  select b.workflow_id, b.execution_id,
+    enrolment.occurred_at, enrolment.sequence, enrolment.event_id,
+    enrolment.contact_id, enrolment.source, enrolment.version,
+    stop.occurred_at, stop.sequence, stop.event_id, stop.reason,
+    final.at, final.sequence, final.event_id,
+    is_now.status,
+    case when is_now.status <> 'active' then greatest(final.at, enrolment.occurred_at) end,
+    case when is_now.status <> 'active' then final.reason end,
+    converted.at,
+    case when converted.at is not null then goal.goal_id end,
+    is_now.status in ('exited', 'error')
+      or (b.enrolled_at, b.version, b.status)
+        is distinct from (enrolment.occurred_at, enrolment.version, is_now.status),
+    b.enrolled_at, b.ended_at, b.converted_at, b.version, b.left_after, b.status, b.source, b.end_reason
+  from fold_execution b
+  join fold_workflow w on w.workflow_id = b.workflow_id
+  left join earliest enrolment on enrolment.workflow_id = b.workflow_id
+    and enrolment.execution_id = b.execution_id and enrolment.enrols
+  left join earliest stop on stop.workflow_id = b.workflow_id
+    and stop.execution_id = b.execution_id and not stop.enrols
+  left join first_goal goal on goal.workflow_id = b.workflow_id and goal.execution_id = b.execution_id
+  cross join lateral (
+    select w.goal_ends_execution and goal.occurred_at is not null and (stop.occurred_at is null
+      or (goal.occurred_at, goal.sequence, goal.event_id) < (stop.occurred_at, stop.sequence, stop.event_id)
+    ) as by_goal
+  ) ending
+  cross join lateral (select
+    case when by_goal then goal.occurred_at else stop.occurred_at end as at,
+    case when by_goal then goal.sequence else stop.sequence end as sequence,
+    case when by_goal then goal.event_id else stop.event_id end as event_id,
+    case when by_goal then 'goal_achieved' else stop.reason end as reason
+  ) final
+  cross join lateral (select case
+    when enrolment.occurred_at is null then null
+    when final.at is null then 'active'
+    when final.reason in ('completed', 'goal_achieved', 'error') then final.reason
+    else 'exited' end::execution_status as status
+  ) is_now
+  cross join lateral (
+    select case when enrolment.occurred_at is not null and goal.occurred_at is not null and (
+      final.at is null
+      or (goal.occurred_at, goal.sequence, goal.event_id) <= (final.at, final.sequence, final.event_id)
+      or greatest(goal.occurred_at, enrolment.occurred_at) < enrolment.occurred_at + w.conversion_window
+    ) then greatest(goal.occurred_at, enrolment.occurred_at) end as at
+  ) converted;
+end $$;
+
+-- fold_steps(): merges steps into fold_step: earliest entry, earliest completion, number of visits.
+-- Of executions whose state changed all steps are needed, because they count elsewhere now; of the
+-- others just those of the batch. Then the step after which an execution left, into fold_left.
+create or replace function fold_steps() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  with arrived as materialized (
+    select e.workflow_id, e.execution_id, s.step_id, e.type = 'step.completed' as completes,
+      e.occurred_at, e.sequence, e.event_id
+    from fold_event e join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    where e.type in ('step.entered', 'step.completed')
+  ), stored as materialized (
+    select s.* from (
+      select workflow_id, execution_id from fold_state where whole order by 1, 2
+    ) x cross join lateral (
+      select * from execution_step
+      where workflow_id = x.workflow_id and execution_id = x.execution_id offset 0
+    ) s
+    union all
+    select s.* from (
+      select distinct workflow_id, execution_id, step_id
+      from arrived join fold_state x using (workflow_id, execution_id)
+      where not x.whole order by 1, 2, 3
+    ) a cross join lateral (
+      select * from execution_step
+      where workflow_id = a.workflow_id and execution_id = a.execution_id and step_id = a.step_id offset 0
+    ) s
+  ), completion as (
+    select distinct on (workflow_id, execution_id, step_id) * from (
+      select workflow_id, execution_id, step_id, occurred_at, sequence, event_id from arrived where completes
+      union all
+      select workflow_id, execution_id, step_id, completed_at, completed_sequence, completed_event
+      from stored where completed_at is not null
+    ) c order by workflow_id, execution_id, step_id, occurred_at, sequence, event_id
+  ), piece as (
+    select workflow_id, execution_id, step_id, true as arrived, (not completes)::int as visits,
+      case when not completes then occurred_at end as entered_at,
+      null::timestamptz as completed_at, null::bigint as completed_sequence, null as completed_event,
+      null::int as was_visits, null::timestamptz as was_entered_at, null::timestamptz as was_completed_at
+    from arrived
+    union all
+    select workflow_id, execution_id, step_id, false, 0, null, occurred_at, sequence, event_id, null, null, null
+    from completion
+    union all
+    select workflow_id, execution_id, step_id, false, visits, entered_at, null, null, null,
+      visits, entered_at, completed_at
+    from stored
+  )
+  insert into fold_step (workflow_id, execution_id, step_id, arrived, visits, entered_at,
+    completed_at, completed_sequence, completed_event, was_visits, was_entered_at, was_completed_at)
+  select workflow_id, execution_id, step_id, bool_or(arrived), sum(visits), min(entered_at),
+    max(completed_at), max(completed_sequence), max(completed_event),
+    max(was_visits), max(was_entered_at), max(was_completed_at)
+  from piece group by workflow_id, execution_id, step_id;
+
+  insert into fold_left
+  select distinct on (s.workflow_id, s.execution_id) s.workflow_id, s.execution_id, s.step_id
+  from fold_step s join fold_state x using (workflow_id, execution_id)
+  where x.status in ('exited', 'error') and not exists (
+    select from fold_step still_open
+    where still_open.workflow_id = s.workflow_id and still_open.execution_id = s.execution_id
+      and still_open.completed_at is null)
+  order by s.workflow_id, s.execution_id,
+    s.completed_at desc, s.completed_sequence desc, s.completed_event desc;
+end $$;
+
+-- fold_store(): writes the projections, where they changed.
+create or replace function fold_store() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  insert into execution (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
+    contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
+    status, ended_at, end_reason, converted_at, left_after)
+  select x.workflow_id, x.execution_id, x.enrolled_at, x.enrolled_sequence, x.enrolled_event,
+    x.contact_id, x.source, x.version, x.stopped_at, x.stopped_sequence, x.stopped_event, x.stop_reason,
+    x.status, x.ended_at, x.end_reason, x.converted_at, l.step_id
+  from fold_state x
+  join fold_execution b using (workflow_id, execution_id)
+  left join fold_left l using (workflow_id, execution_id)
+  where (x.enrolled_at, x.enrolled_sequence, x.enrolled_event, x.stopped_at, x.stopped_sequence,
+      x.stopped_event, x.status, x.ended_at, x.end_reason, x.converted_at, l.step_id)
+    is distinct from (b.enrolled_at, b.enrolled_sequence, b.enrolled_event, b.stopped_at,
+      b.stopped_sequence, b.stopped_event, b.status, b.ended_at, b.end_reason, b.converted_at, b.left_after)
+  order by x.workflow_id, x.execution_id
+  on conflict (workflow_id, execution_id) do update set
+    enrolled_at = excluded.enrolled_at, enrolled_sequence = excluded.enrolled_sequence,
+    enrolled_event = excluded.enrolled_event, contact_id = excluded.contact_id,
+    source = excluded.source, version = excluded.version, stopped_at = excluded.stopped_at,
+    stopped_sequence = excluded.stopped_sequence, stopped_event = excluded.stopped_event,
+    stop_reason = excluded.stop_reason, status = excluded.status, ended_at = excluded.ended_at,
+    end_reason = excluded.end_reason, converted_at = excluded.converted_at,
+    left_after = excluded.left_after;
+
+  insert into execution_step (workflow_id, execution_id, step_id, visits, entered_at,
+    completed_at, completed_sequence, completed_event)
+  select workflow_id, execution_id, step_id, visits, entered_at,
+    completed_at, completed_sequence, completed_event
+  from fold_step where arrived
+  order by workflow_id, execution_id, step_id
+  on conflict (workflow_id, execution_id, step_id) do update set
+    visits = excluded.visits, entered_at = excluded.entered_at, completed_at = excluded.completed_at,
+    completed_sequence = excluded.completed_sequence, completed_event = excluded.completed_event;
+end $$;
+
+-- count_executions(): the difference in workflow_15min, reason_15min, the running total and samples.
+create or replace function count_executions() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  with change as materialized (
+    select x.workflow_id, w.revision, f.*
+    from fold_state x join fold_workflow w using (workflow_id)
+    cross join lateral (values
+      (-1, was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at),
+      (1, enrolled_at, version, source, status, ended_at, end_reason, converted_at)
+    ) as f(sign, enrolled_at, version, source, status, ended_at, end_reason, converted_at)
+    where f.enrolled_at is not null
+      and (was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at)
+        is distinct from (x.enrolled_at, x.version, x.source, x.status, x.ended_at, x.end_reason, x.converted_at)
+  ), fact as materialized (
+    select change.*, kind, at,
+      status in ('completed', 'goal_achieved') as completes, status in ('exited', 'error') as exits,
+      case when status in ('completed', 'goal_achieved') then microseconds(ended_at - enrolled_at) end as duration_us,
+      microseconds(converted_at - enrolled_at) as conversion_us
+    from change cross join lateral (values
+      ('cohort', enrolled_at), ('end', ended_at), ('conversion', converted_at)
+    ) as k(kind, at)
+    where at is not null
+  ), running as (
+    update workflow_revision r set active = r.active + delta.active
+    from (select workflow_id, sum(sign) filter (where ended_at is null) as active from change group by 1) delta
+    where r.workflow_id = delta.workflow_id and delta.active <> 0
+  ), reasons as (
+    insert into reason_15min as r (workflow_id, bucket, version, reason, cohort_ends, ends, revision)
+    select workflow_id, bucket_15min(at) as bucket, version, end_reason,
+      coalesce(sum(sign) filter (where kind = 'cohort'), 0),
+      coalesce(sum(sign) filter (where kind = 'end'), 0), max(revision)
+    from fact where end_reason is not null and kind in ('cohort', 'end')
+    group by workflow_id, bucket, version, end_reason order by 1, 2, 4, 3
+    on conflict (workflow_id, bucket, reason, version) do update set
+      cohort_ends = r.cohort_ends + excluded.cohort_ends, ends = r.ends + excluded.ends,
+      revision = excluded.revision
+  ), samples as (
+    insert into fold_sample
+    select workflow_id, m.measure::measure, at, 0, version, m.us, sign
+    from fact cross join lateral (values
+      ('cohort', 'cohort_duration', duration_us), ('end', 'duration', duration_us),
+      ('cohort', 'cohort_conversion', conversion_us), ('conversion', 'conversion', conversion_us)
+    ) as m(kind, measure, us)
+    where m.kind = fact.kind and m.us is not null
+  )
+  insert into workflow_15min as r (workflow_id, bucket, version, enrolled, enrolled_trigger, enrolled_bulk,
+    enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted, completed, exited,
+    converted, cohort_duration_us, cohort_conversion_us, duration_us, conversion_us, revision)
+  select workflow_id, bucket_15min(at) as bucket, version,
+    coalesce(sum(sign) filter (where kind = 'cohort'), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'trigger'), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'bulk'), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'api'), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'manual'), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and completes), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and exits), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and converted_at is not null), 0),
+    coalesce(sum(sign) filter (where kind = 'end' and completes), 0),
+    coalesce(sum(sign) filter (where kind = 'end' and exits), 0),
+    coalesce(sum(sign) filter (where kind = 'conversion'), 0),
+    coalesce(sum(sign * duration_us) filter (where kind = 'cohort'), 0),
+    coalesce(sum(sign * conversion_us) filter (where kind = 'cohort'), 0),
+    coalesce(sum(sign * duration_us) filter (where kind = 'end'), 0),
+    coalesce(sum(sign * conversion_us) filter (where kind = 'conversion'), 0),
+    max(revision)
+  from fact
+  group by workflow_id, bucket, version order by 1, 2, 3
+  on conflict (workflow_id, bucket, version) do update set
+    enrolled = r.enrolled + excluded.enrolled,
+    enrolled_trigger = r.enrolled_trigger + excluded.enrolled_trigger,
+    enrolled_bulk = r.enrolled_bulk + excluded.enrolled_bulk,
+    enrolled_api = r.enrolled_api + excluded.enrolled_api,
+    enrolled_manual = r.enrolled_manual + excluded.enrolled_manual,
+    cohort_completed = r.cohort_completed + excluded.cohort_completed,
+    cohort_exited = r.cohort_exited + excluded.cohort_exited,
+    cohort_converted = r.cohort_converted + excluded.cohort_converted,
+    completed = r.completed + excluded.completed,
+    exited = r.exited + excluded.exited,
+    converted = r.converted + excluded.converted,
+    cohort_duration_us = r.cohort_duration_us + excluded.cohort_duration_us,
+    cohort_conversion_us = r.cohort_conversion_us + excluded.cohort_conversion_us,
+    duration_us = r.duration_us + excluded.duration_us,
+    conversion_us = r.conversion_us + excluded.conversion_us,
+    revision = excluded.revision;
+end $$;
+
+-- count_goals(): which goals of the touched executions count now, and the difference in goal_15min.
+create or replace function count_goals() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  with judged as materialized (
+    select g.workflow_id, w.revision, g.execution_id, g.goal_id, g.occurred_at, g.sequence, g.event_id,
+      x.was_enrolled_at, x.was_version, g.achieved_at as was_achieved_at, g.is_conversion as was_conversion,
+      x.enrolled_at, x.version,
+      case when x.enrolled_at is not null and (
+        x.final_at is null
+        or (g.occurred_at, g.sequence, g.event_id) <= (x.final_at, x.final_sequence, x.final_event)
+        or greatest(g.occurred_at, x.enrolled_at) < x.enrolled_at + w.conversion_window
+      ) then greatest(g.occurred_at, x.enrolled_at) end as achieved_at,
+      coalesce(g.goal_id = x.conversion_goal, false) as is_conversion
+    from fold_goal g
+    join fold_state x using (workflow_id, execution_id)
+    join fold_workflow w using (workflow_id)
+  ), stored as (
+    insert into execution_goal (workflow_id, execution_id, goal_id, occurred_at, sequence, event_id,
+      achieved_at, is_conversion)
+    select workflow_id, execution_id, goal_id, occurred_at, sequence, event_id, achieved_at, is_conversion
+    from judged
+    where (was_achieved_at, was_conversion) is distinct from (achieved_at, is_conversion)
+    order by workflow_id, execution_id, goal_id
+    on conflict (workflow_id, execution_id, goal_id) do update set
+      achieved_at = excluded.achieved_at, is_conversion = excluded.is_conversion
+  )
+  insert into goal_15min as r (workflow_id, bucket, version, goal_id, cohort_achieved, cohort_first,
+    achieved, first, revision)
+  select workflow_id, bucket_15min(at) as bucket, f.version, goal_id,
+    coalesce(sum(sign) filter (where kind = 'cohort'), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and conversion), 0),
+    coalesce(sum(sign) filter (where kind = 'event'), 0),
+    coalesce(sum(sign) filter (where kind = 'event' and conversion), 0),
+    max(revision)
+  from judged cross join lateral (values
+    (-1, 'cohort', was_enrolled_at, was_version, was_achieved_at, was_conversion),
+    (-1, 'event', was_achieved_at, was_version, was_achieved_at, was_conversion),
+    (1, 'cohort', enrolled_at, judged.version, judged.achieved_at, is_conversion),
+    (1, 'event', judged.achieved_at, judged.version, judged.achieved_at, is_conversion)
+  ) as f(sign, kind, at, version, achieved_at, conversion)
+  where f.achieved_at is not null
+    and (was_enrolled_at, was_version, was_achieved_at, was_conversion)
+      is distinct from (enrolled_at, judged.version, judged.achieved_at, is_conversion)
+  group by workflow_id, bucket, f.version, goal_id order by 1, 2, 4, 3
+  on conflict (workflow_id, bucket, goal_id, version) do update set
+    cohort_achieved = r.cohort_achieved + excluded.cohort_achieved,
+    cohort_first = r.cohort_first + excluded.cohort_first,
+    achieved = r.achieved + excluded.achieved,
+    first = r.first + excluded.first,
+    revision = excluded.revision;
+end $$;
+
+-- count_steps(): the difference in step_15min, and samples of time in step.
+create or replace function count_steps() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  with change as materialized (
+    select s.workflow_id, s.step_id, w.revision, f.*,
+      case when f.completed_at is not null
+        then greatest(0, microseconds(f.completed_at - coalesce(f.entered_at, f.completed_at))) end as time_us
+    from fold_step s
+    join fold_state x using (workflow_id, execution_id)
+    join fold_workflow w using (workflow_id)
+    left join fold_left l using (workflow_id, execution_id)
+    cross join lateral (values
+      (-1, x.was_enrolled_at, x.was_version, x.was_status, x.was_left_after is not distinct from s.step_id,
+        s.was_visits, s.was_entered_at, s.was_completed_at),
+      (1, x.enrolled_at, x.version, x.status, l.step_id is not distinct from s.step_id,
+        s.visits, s.entered_at, s.completed_at)
+    ) as f(sign, enrolled_at, version, status, left_after, visits, entered_at, completed_at)
+    where f.enrolled_at is not null and f.visits is not null
+      and (x.was_enrolled_at, x.was_version, x.was_status, x.was_left_after,
+          s.was_visits, s.was_entered_at, s.was_completed_at)
+        is distinct from (x.enrolled_at, x.version, x.status, l.step_id,
+          s.visits, s.entered_at, s.completed_at)
+  ), samples as (
+    insert into fold_sample
+    select workflow_id, 'step_time', enrolled_at, step_id, version, time_us, sign
+    from change where time_us is not null
+  )
+  insert into step_15min as r (workflow_id, bucket, version, step_id, entered, completed, dropped_off,
+    goal_exits, left_after, visits, time_us, revision)
+  select workflow_id, bucket_15min(enrolled_at) as bucket, version, step_id,
+    sum(sign),
+    coalesce(sum(sign) filter (where completed_at is not null), 0),
+    coalesce(sum(sign) filter (where completed_at is null and status in ('exited', 'error')), 0),
+    coalesce(sum(sign) filter (where completed_at is null and status in ('completed', 'goal_achieved')), 0),
+    coalesce(sum(sign) filter (where left_after), 0),
+    sum(sign * greatest(visits, 1)),
+    coalesce(sum(sign * time_us), 0),
+    max(revision)
+  from change
+  group by workflow_id, bucket, version, step_id order by 1, 2, 4, 3
+  on conflict (workflow_id, bucket, step_id, version) do update set
+    entered = r.entered + excluded.entered,
+    completed = r.completed + excluded.completed,
+    dropped_off = r.dropped_off + excluded.dropped_off,
+    goal_exits = r.goal_exits + excluded.goal_exits,
+    left_after = r.left_after + excluded.left_after,
+    visits = r.visits + excluded.visits,
+    time_us = r.time_us + excluded.time_us,
+    revision = excluded.revision;
+end $$;
+
+-- count_actions(): the difference in action_15min, and samples of durations. Actions of executions
+-- that are not enrolled yet are parked. Where an earlier enrolment changed the version of an
+-- execution, what its actions counted moves along; that is read from event (rare).
+create or replace function count_actions() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  with arrived as materialized (
+    select e.workflow_id, e.execution_id, s.step_id, e.occurred_at, e.duration_us, e.succeeded,
+      x.version, x.enrolled_at is not null as counts
+    from fold_event e
+    join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    join fold_state x on x.workflow_id = e.workflow_id and x.execution_id = e.execution_id
+    where e.type = 'action.executed'
+  ), parked as (
+    insert into parked_action (workflow_id, execution_id, step_id, occurred_at, duration_us, succeeded)
+    select workflow_id, execution_id, step_id, occurred_at, duration_us, succeeded
+    from arrived where not counts
+  ), unparked as (
+    delete from parked_action where ctid = any (array(
+      select p.ctid from fold_state x cross join lateral (
+        select ctid from parked_action
+        where workflow_id = x.workflow_id and execution_id = x.execution_id offset 0
+      ) p
+      where x.was_enrolled_at is null and x.enrolled_at is not null
+    )) returning *
+  )
+  insert into fold_action (workflow_id, version, step_id, occurred_at, duration_us, succeeded, sign)
+  select workflow_id, version, step_id, occurred_at, duration_us, succeeded, 1 from arrived where counts
+  union all
+  select p.workflow_id, x.version, p.step_id, p.occurred_at, p.duration_us, p.succeeded, 1
+  from unparked p join fold_state x using (workflow_id, execution_id);
+
+  if exists (select from fold_state where was_version <> version) then
+    insert into fold_action (workflow_id, version, step_id, occurred_at, duration_us, succeeded, sign)
+    select x.workflow_id, move.version, s.step_id, e.occurred_at, e.duration_us, e.succeeded, move.sign
+    from fold_state x
+    cross join lateral (
+      select * from event
+      where workflow_id = x.workflow_id and execution_id = x.execution_id
+        and type = 'action.executed' offset 0
+    ) e
+    join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    cross join lateral (values (-1, x.was_version), (1, x.version)) as move(sign, version)
+    where x.was_version <> x.version
+      and not exists (select from fold_event f where f.workflow_id = e.workflow_id and f.event_id = e.event_id)
+      and not exists (select from event_queue q where q.workflow_id = e.workflow_id and q.event_id = e.event_id);
+  end if;
+
+  insert into fold_sample
+  select workflow_id, 'action_duration', occurred_at, step_id, version, duration_us, sign from fold_action;
+
+  insert into action_15min as r (workflow_id, bucket, version, step_id, executions, successes, duration_us, revision)
+  select workflow_id, bucket_15min(occurred_at) as bucket, version, step_id, sum(sign),
+    coalesce(sum(sign) filter (where succeeded), 0), sum(sign * duration_us), max(revision)
+  from fold_action join fold_workflow using (workflow_id)
+  group by workflow_id, bucket, version, step_id order by 1, 2, 4, 3
+  on conflict (workflow_id, bucket, step_id, version) do update set
+    executions = r.executions + excluded.executions,
+    successes = r.successes + excluded.successes,
+    duration_us = r.duration_us + excluded.duration_us,
+    revision = excluded.revision;
+end $$;
+
+-- count_samples(): the difference in histogram_day.
+create or replace function count_samples() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  insert into histogram_day as r (workflow_id, measure, day, subject_id, version, bin, samples, revision)
+  select workflow_id, measure, (at at time zone zone)::date as day, subject_id, version,
+    histogram_bin(us) as bin, sum(sign) as samples, max(revision)
+  from fold_sample join fold_workflow using (workflow_id)
+  group by workflow_id, measure, day, subject_id, version, bin
+  having sum(sign) <> 0
+  order by 1, 2, 3, 4, 5, 6
+  on conflict (workflow_id, measure, day, subject_id, version, bin) do update set
+    samples = r.samples + excluded.samples, revision = excluded.revision;
+end $$;

@@ -1,0 +1,49 @@
+-- iso_instant(instant): RFC 3339 in UTC with milliseconds, as every answer writes instants;
+-- microseconds where there are any.
+create or replace function iso_instant(instant timestamptz) returns text
+language sql stable parallel safe
+return regexp_replace(to_char(instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '000$', '') || 'Z';
+
+-- put_workflow(account, id, definition, window_us): registers or changes a workflow.
+--
+-- definition  {name, status, owner_id, goal_ends_execution, conversion_window, steps, goals}
+-- window_us   conversion_window in microseconds
+-- Returns     false when the id is another account's.
+-- Callers     putWorkflow() of db/workflows.ts.
+-- Repeat      The same definition again changes nothing.
+create or replace function put_workflow(account int, id uuid, definition jsonb, window_us bigint)
+returns boolean
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  known  workflow;
+  parts  jsonb := jsonb_build_object('steps', definition->'steps', 'goals', definition->'goals');
+begin
+  insert into workflow (workflow_uuid, account_id) values (id, account)
+  on conflict (workflow_uuid) do nothing;
+  select * into known from workflow where workflow_uuid = id for update;
+  if known.account_id <> account then
+    return false;
+  end if;
+
+  if known.newest_version is null or parts is distinct from (
+    select v.definition from workflow_version v
+    where v.workflow_id = known.workflow_id and v.version = known.newest_version
+  ) then
+    insert into workflow_version (workflow_id, version, definition)
+    values (known.workflow_id, coalesce(known.newest_version, 0) + 1, parts)
+    returning version into known.newest_version;
+  end if;
+
+  update workflow set
+    name = definition->>'name', status = definition->>'status', owner_id = definition->>'owner_id',
+    newest_version = known.newest_version,
+    goal_ends_execution = (definition->>'goal_ends_execution')::boolean,
+    conversion_window = definition->>'conversion_window', conversion_window_us = window_us,
+    recompute_since = case
+      when known.goal_ends_execution = (definition->>'goal_ends_execution')::boolean
+        and known.conversion_window_us = window_us then recompute_since
+      else coalesce(recompute_since, clock_timestamp()) end
+  where workflow_id = known.workflow_id;
+  return true;
+end $$;

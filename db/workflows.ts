@@ -1,0 +1,243 @@
+/**
+ * Workflows: what is registered, and the list of an account.
+ *
+ * @module
+ */
+
+import type { Sql } from "./client.ts";
+import { rate } from "./rates.ts";
+import type {
+  Goal,
+  Step,
+  Workflow,
+  WorkflowDefinition,
+  WorkflowList,
+  WorkflowsQuery,
+  WorkflowVersion,
+} from "./schema.ts";
+
+/** The range of the list's numbers. */
+const HEADLINE_DAYS = 30;
+
+interface WorkflowRow {
+  workflow_uuid: string;
+  name: string | null;
+  status: Workflow["status"];
+  owner_id: string | null;
+  conversion_window: string;
+  goal_ends_execution: boolean;
+  versions: WorkflowVersion[];
+}
+
+/**
+ * Registers a workflow or changes it. Steps or goals that differ from the newest
+ * version's are a new version; a changed `goal_ends_execution` or
+ * `conversion_window` has all executions recomputed by the worker.
+ *
+ * @param sql Client.
+ * @param accountId Whose workflow it is.
+ * @param workflowUuid The producer's id of it.
+ * @param definition The whole definition.
+ * @returns The workflow as it is now, or `null` when it is another account's.
+ */
+export async function putWorkflow(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+  definition: WorkflowDefinition,
+): Promise<Workflow | null> {
+  const steps = definition.steps.toSorted((a, b) => a.order - b.order);
+  const [row] = await sql<[{ found: boolean }]>`
+    select weir.put_workflow(${accountId}, ${workflowUuid}, ${
+    JSON.stringify({ ...definition, steps })
+  }::text::jsonb, ${
+    durationMicroseconds(definition.conversion_window)
+  }) as found`;
+  return row.found ? await readWorkflow(sql, accountId, workflowUuid) : null;
+}
+
+/**
+ * Reads a workflow's definition and versions.
+ *
+ * @param sql Client.
+ * @param accountId Whose it must be.
+ * @param workflowUuid Which one.
+ * @returns The workflow, or `null` when the account has none of this id.
+ */
+export async function readWorkflow(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+): Promise<Workflow | null> {
+  const [row] = await sql<WorkflowRow[]>`
+    select w.workflow_uuid, w.name, w.status, w.owner_id, w.conversion_window, w.goal_ends_execution,
+      coalesce((
+        select json_agg(json_build_object('version', v.version,
+          'created_at', weir.iso_instant(v.created_at),
+          'steps', v.definition->'steps', 'goals', v.definition->'goals') order by v.version desc)
+        from weir.workflow_version v where v.workflow_id = w.workflow_id), '[]') as versions
+    from weir.workflow w
+    where w.workflow_uuid = ${workflowUuid} and w.account_id = ${accountId}`;
+  if (row === undefined) return null;
+
+  const { workflow_uuid, versions, ...rest } = row;
+  const newest = versions[0];
+  return {
+    workflow_id: workflow_uuid,
+    ...rest,
+    version: newest?.version ?? null,
+    steps: newest?.steps ?? [],
+    goals: newest?.goals ?? [],
+    versions,
+  };
+}
+
+interface ListingRow {
+  workflow_id: number;
+  workflow_uuid: string;
+  name: string | null;
+  status: Workflow["status"];
+  total_enrolled: number;
+  currently_active: number;
+  completed: number;
+  goals_achieved: number;
+  sort_name: string;
+  as_of: string;
+}
+
+/**
+ * Lists an account's workflows by name, with their last 30 days (days of the
+ * account's zone, cohort attributed, today included).
+ *
+ * @param sql Client.
+ * @param accountId Whose.
+ * @param query Search, filter, page.
+ * @param now Where the 30 days end.
+ * @param ownerId Only workflows of this user; default: all.
+ * @returns One page.
+ */
+export async function listWorkflows(
+  sql: Sql,
+  accountId: number,
+  query: WorkflowsQuery,
+  now: Date,
+  ownerId?: string | null,
+): Promise<WorkflowList> {
+  const after = query.cursor === undefined ? null : readCursor(query.cursor);
+  const rows = await sql<ListingRow[]>`
+    select * from weir.workflow_listing(${accountId}, ${now}, ${HEADLINE_DAYS})
+    where (${query.search ?? null}::text is null
+        or strpos(lower(sort_name), lower(${query.search ?? null})) > 0)
+      and (${query.status ?? null}::text is null or status = ${
+    query.status ?? null
+  })
+      and (${ownerId ?? null}::text is null or owner_id = ${ownerId ?? null})
+      and (${after === null} or (sort_name, workflow_id) > (${
+    after?.name ?? ""
+  }::text collate "C", ${after?.id ?? 0}))
+    order by sort_name, workflow_id
+    limit ${query.limit + 1}`;
+
+  const page = rows.slice(0, query.limit);
+  const last = page.at(-1);
+  return {
+    as_of: page[0]?.as_of ?? now.toISOString(),
+    workflows: page.map((row) => ({
+      workflow_id: row.workflow_uuid,
+      name: row.name,
+      status: row.status,
+      total_enrolled: row.total_enrolled,
+      currently_active: row.currently_active,
+      completed: row.completed,
+      completion_rate: rate(row.completed, row.total_enrolled),
+      goals_achieved: row.goals_achieved,
+      conversion_rate: rate(row.goals_achieved, row.total_enrolled),
+    })),
+    next_cursor: rows.length > page.length && last
+      ? writeCursor({ name: last.sort_name, id: last.workflow_id })
+      : null,
+  };
+}
+
+/** Where a page ended. */
+interface Cursor {
+  name: string;
+  id: number;
+}
+
+function writeCursor(cursor: Cursor): string {
+  return new TextEncoder().encode(JSON.stringify(cursor))
+    .toBase64({ alphabet: "base64url", omitPadding: true });
+}
+
+/**
+ * Reads a cursor of {@linkcode listWorkflows}.
+ *
+ * @param text `next_cursor` of a page.
+ * @returns Where that page ended.
+ * @throws {SyntaxError} When it is not one of ours.
+ */
+function readCursor(text: string): Cursor {
+  const bytes = Uint8Array.fromBase64(text, { alphabet: "base64url" });
+  const cursor = JSON.parse(new TextDecoder().decode(bytes));
+  if (typeof cursor?.name !== "string" || !Number.isSafeInteger(cursor?.id)) {
+    throw new SyntaxError(`Cannot read the cursor "${text}"`);
+  }
+  return { name: cursor.name, id: cursor.id };
+}
+
+/**
+ * The length of an ISO 8601 duration of weeks, days of 24 hours, hours, minutes
+ * and seconds.
+ *
+ * @param duration As `Duration` of db/schema.ts admits it.
+ * @returns Microseconds.
+ */
+export function durationMicroseconds(duration: string): bigint {
+  const seconds = { W: 604_800n, D: 86_400n, H: 3_600n, M: 60n, S: 1n };
+  let us = 0n;
+  for (
+    const [, whole, fraction, unit] of duration.matchAll(
+      /(\d+)(?:\.(\d+))?([WDHMS])/g,
+    )
+  ) {
+    us += BigInt(whole!) * seconds[unit as keyof typeof seconds] * 1_000_000n;
+    us += BigInt((fraction ?? "").padEnd(6, "0"));
+  }
+  return us;
+}
+
+/** Names and types of the steps and goals of one reading of a workflow. */
+export interface Names {
+  /** Of the version that was asked for, in order. */
+  steps: Step[];
+  /** Of any version, the newest that has it. */
+  step: Map<string, Step>;
+  goal: Map<string, Goal>;
+}
+
+/**
+ * Looks up what the ids of a workflow are called.
+ *
+ * @param versions All versions, newest first.
+ * @param version Whose steps to list; default: the newest.
+ */
+export function namesOf(
+  versions: Pick<WorkflowVersion, "version" | "steps" | "goals">[],
+  version?: number,
+): Names {
+  const chosen = version === undefined
+    ? versions[0]
+    : versions.find((candidate) => candidate.version === version);
+  const names: Names = {
+    steps: chosen?.steps ?? [],
+    step: new Map(),
+    goal: new Map(),
+  };
+  for (const { steps, goals } of versions.toReversed()) {
+    for (const step of steps) names.step.set(step.step_id, step);
+    for (const goal of goals) names.goal.set(goal.goal_id, goal);
+  }
+  for (const step of names.steps) names.step.set(step.step_id, step);
+  return names;
+}
