@@ -7,8 +7,6 @@
 import type { Sql } from "./client.ts";
 import { rate } from "./rates.ts";
 import type {
-  Goal,
-  Step,
   Workflow,
   WorkflowDefinition,
   WorkflowList,
@@ -51,7 +49,7 @@ export async function putWorkflow(
     select weir.put_workflow(${accountId}, ${workflowUuid}, ${
     JSON.stringify({ ...definition, steps })
   }::text::jsonb, ${
-    durationMicroseconds(definition.conversion_window)
+    String(durationMicroseconds(definition.conversion_window))
   }) as found`;
   return row.found ? await readWorkflow(sql, accountId, workflowUuid) : null;
 }
@@ -205,39 +203,4 @@ export function durationMicroseconds(duration: string): bigint {
     us += BigInt((fraction ?? "").padEnd(6, "0"));
   }
   return us;
-}
-
-/** Names and types of the steps and goals of one reading of a workflow. */
-export interface Names {
-  /** Of the version that was asked for, in order. */
-  steps: Step[];
-  /** Of any version, the newest that has it. */
-  step: Map<string, Step>;
-  goal: Map<string, Goal>;
-}
-
-/**
- * Looks up what the ids of a workflow are called.
- *
- * @param versions All versions, newest first.
- * @param version Whose steps to list; default: the newest.
- */
-export function namesOf(
-  versions: Pick<WorkflowVersion, "version" | "steps" | "goals">[],
-  version?: number,
-): Names {
-  const chosen = version === undefined
-    ? versions[0]
-    : versions.find((candidate) => candidate.version === version);
-  const names: Names = {
-    steps: chosen?.steps ?? [],
-    step: new Map(),
-    goal: new Map(),
-  };
-  for (const { steps, goals } of versions.toReversed()) {
-    for (const step of steps) names.step.set(step.step_id, step);
-    for (const goal of goals) names.goal.set(goal.goal_id, goal);
-  }
-  for (const step of names.steps) names.step.set(step.step_id, step);
-  return names;
 }

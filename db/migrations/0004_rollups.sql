@@ -9,8 +9,16 @@
 create table workflow_revision (
   workflow_id   int primary key,
   revision      bigint not null,
-  active        bigint not null,                                 -- enrolled and not ended, whenever dated
   changed_at    timestamptz not null
+) with (fillfactor = 50);
+
+-- Executions that are enrolled and not ended, whenever dated. What was running at an instant is
+-- this less what happened since.
+create table workflow_running (
+  workflow_id  int not null,
+  version      int not null,
+  executions   bigint not null,
+  primary key (workflow_id, version)
 ) with (fillfactor = 50);
 
 create table workflow_15min (
@@ -25,6 +33,7 @@ create table workflow_15min (
   cohort_completed      int not null,
   cohort_exited         int not null,
   cohort_converted      int not null,
+  cohort_settled_converted int not null,                         -- of those, ended
   completed             int not null,
   exited                int not null,
   converted             int not null,

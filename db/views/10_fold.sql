@@ -179,8 +179,8 @@ language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with next as (
-    insert into workflow_revision as r (workflow_id, revision, active, changed_at)
-    select id, 1, 0, now() from unnest(ids) as id order by id
+    insert into workflow_revision as r (workflow_id, revision, changed_at)
+    select id, 1, now() from unnest(ids) as id order by id
     on conflict (workflow_id) do update set revision = r.revision + 1, changed_at = excluded.changed_at
     returning r.workflow_id, r.revision
   )
@@ -446,7 +446,7 @@ begin
     completed_sequence = excluded.completed_sequence, completed_event = excluded.completed_event;
 end $$;
 
--- count_executions(): the difference in workflow_15min, reason_15min, the running total and samples.
+-- count_executions(): the difference in workflow_15min, reason_15min, workflow_running, and samples.
 create or replace function count_executions() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
@@ -471,9 +471,10 @@ begin
     ) as k(kind, at)
     where at is not null
   ), running as (
-    update workflow_revision r set active = r.active + delta.active
-    from (select workflow_id, sum(sign) filter (where ended_at is null) as active from change group by 1) delta
-    where r.workflow_id = delta.workflow_id and delta.active <> 0
+    insert into workflow_running as r (workflow_id, version, executions)
+    select workflow_id, version, sum(sign) from change where ended_at is null
+    group by 1, 2 order by 1, 2
+    on conflict (workflow_id, version) do update set executions = r.executions + excluded.executions
   ), reasons as (
     insert into reason_15min as r (workflow_id, bucket, version, reason, cohort_ends, ends, revision)
     select workflow_id, bucket_15min(at) as bucket, version, end_reason,
@@ -494,8 +495,8 @@ begin
     where m.kind = fact.kind and m.us is not null
   )
   insert into workflow_15min as r (workflow_id, bucket, version, enrolled, enrolled_trigger, enrolled_bulk,
-    enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted, completed, exited,
-    converted, cohort_duration_us, cohort_conversion_us, duration_us, conversion_us, revision)
+    enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted,
+    cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us, duration_us, conversion_us, revision)
   select workflow_id, bucket_15min(at) as bucket, version,
     coalesce(sum(sign) filter (where kind = 'cohort'), 0),
     coalesce(sum(sign) filter (where kind = 'cohort' and source = 'trigger'), 0),
@@ -505,6 +506,7 @@ begin
     coalesce(sum(sign) filter (where kind = 'cohort' and completes), 0),
     coalesce(sum(sign) filter (where kind = 'cohort' and exits), 0),
     coalesce(sum(sign) filter (where kind = 'cohort' and converted_at is not null), 0),
+    coalesce(sum(sign) filter (where kind = 'cohort' and converted_at is not null and status <> 'active'), 0),
     coalesce(sum(sign) filter (where kind = 'end' and completes), 0),
     coalesce(sum(sign) filter (where kind = 'end' and exits), 0),
     coalesce(sum(sign) filter (where kind = 'conversion'), 0),
@@ -524,6 +526,7 @@ begin
     cohort_completed = r.cohort_completed + excluded.cohort_completed,
     cohort_exited = r.cohort_exited + excluded.cohort_exited,
     cohort_converted = r.cohort_converted + excluded.cohort_converted,
+    cohort_settled_converted = r.cohort_settled_converted + excluded.cohort_settled_converted,
     completed = r.completed + excluded.completed,
     exited = r.exited + excluded.exited,
     converted = r.converted + excluded.converted,
