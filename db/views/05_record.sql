@@ -22,9 +22,13 @@ return ('x' || encode(substring(sha256(convert_to(json_build_array(
 -- Callers  recordEvents() of db/events.ts for every request that carries events.
 -- Repeat   Harmless: everything is a duplicate the second time.
 -- Locks    Keys are inserted in their order, so that requests sharing events cannot deadlock.
+-- Plan     The planner takes both sides of candidate and key for one row each and would loop over
+--          their product: 2,000 events in 540 ms. Hence no nested loops, and LATERAL … OFFSET 0
+--          (which is always one) where an index is to be looked up.
 create or replace function record_events(account int, events json)
 returns table (outcome text)
 language plpgsql
+set enable_nestloop = off
 set search_path = weir, pg_temp as $$
 declare
   fresh  int[];
@@ -91,7 +95,11 @@ begin
     s uuid, ok boolean, us bigint, src enrollment_source, r text, e text
   )) with ordinality as given(w, x, i, t, at, c, v, q, s, ok, us, src, r, e, ix)
   left join workflow w on w.workflow_uuid = given.w and w.account_id = account
-  left join event_key key on key.workflow_id = w.workflow_id
-    and key.event_digest = encode(substring(sha256(convert_to(i, 'UTF8')) for 16), 'hex')::uuid
+  left join lateral (
+    select found.content_digest from event_key found
+    where found.workflow_id = w.workflow_id
+      and found.event_digest = encode(substring(sha256(convert_to(given.i, 'UTF8')) for 16), 'hex')::uuid
+    offset 0
+  ) key on true
   order by given.ix;
 end $$;
