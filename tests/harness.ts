@@ -1,0 +1,248 @@
+/**
+ * What tests are handed: a migrated database of their own, an account, the app, and
+ * where a process must be killed, a real server. Needs what `deno task test` starts.
+ *
+ * @module
+ */
+
+import {
+  type Account,
+  createAccount,
+  createKey,
+  findAccount,
+} from "../db/access.ts";
+import { connect, type Sql } from "../db/client.ts";
+import { createLog } from "../db/log.ts";
+import { SCOPES } from "../db/schema.ts";
+
+/** Migrated once by tests/run.ts, before any test; copied by each. */
+export const TEMPLATE = "weir_template";
+
+/** Where tests begin, so that they can write down the days they expect. */
+export const NOW = new Date("2026-06-15T12:00:00Z");
+
+/** A statement that takes longer in a test hangs. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+
+/** What a test is handed. */
+export interface World {
+  sql: Sql;
+  /** The same database, for clients of the test's own. */
+  database_url: string;
+  /** An account in UTC. */
+  account: Account;
+  /** An API key of the account with every scope. */
+  key: string;
+  /** What the app takes for now; the test may set it. Begins at {@linkcode NOW}. */
+  clock: { now: Date };
+  /** The app, without a port between. Its log is kept quiet below errors. */
+  app: {
+    request(path: string, init?: RequestInit): Promise<Response>;
+  };
+  /** How often the app has said that it accepted events. */
+  rings: { count: number };
+}
+
+/**
+ * Registers a test that has a copy of the migrated database to itself, dropped
+ * afterwards; safe under `--parallel`.
+ *
+ * @param name Symbol and criterion, e.g. `"fold() counts a duplicate once"`.
+ * @param test The test.
+ */
+export function dbTest(
+  name: string,
+  test: (world: World) => Promise<void>,
+): void {
+  Deno.test(name, () => withDatabase(test));
+}
+
+/**
+ * Runs something on a copy of the migrated database of its own; for benchmarks and
+ * for tests that register themselves.
+ *
+ * @param fn What to run.
+ */
+export async function withDatabase(
+  fn: (world: World) => Promise<void>,
+): Promise<void> {
+  const database = `weir_${crypto.randomUUID().replaceAll("-", "")}`;
+  await admin(
+    `create database ${database} template ${TEMPLATE} strategy wal_log`,
+  );
+  const database_url = urlOf(database);
+  const sql = connect(database_url, {
+    max: 4,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    name: "weir test",
+  });
+  try {
+    await fn(await createWorld(sql, database_url));
+  } finally {
+    await sql.end({ timeout: 5 });
+    await admin(`drop database ${database} with (force)`);
+  }
+}
+
+async function createWorld(sql: Sql, database_url: string): Promise<World> {
+  const { account_uuid } = await createAccount(sql, "Test", "UTC");
+  const account = (await findAccount(sql, account_uuid))!;
+  const key = await createKey(sql, account.account_id, { scopes: [...SCOPES] });
+  const clock = { now: NOW };
+  const rings = { count: 0 };
+  let app: Promise<World["app"]> | undefined;
+
+  // Most tests of the database never ask for it, and it brings every route along.
+  async function makeApp(): Promise<World["app"]> {
+    const { createApp } = await import("../routes/app.ts");
+    return createApp({
+      sql,
+      now: () => clock.now,
+      manifest: {},
+      publicUrl: "http://weir.test",
+      log: createLog("error"),
+      eventsAccepted: () => rings.count++,
+    }) as World["app"];
+  }
+  return {
+    sql,
+    database_url,
+    account,
+    key,
+    clock,
+    rings,
+    app: {
+      async request(path, init) {
+        return await (await (app ??= makeApp())).request(path, init);
+      },
+    },
+  };
+}
+
+/** A real server in a process of its own, to be killed. */
+export interface Server extends AsyncDisposable {
+  /** Without a slash at its end. */
+  url: string;
+  process: Deno.ChildProcess;
+  /** What it has written to stderr so far. */
+  log(): string;
+}
+
+/** A server with its islands to build and its database to make is up well before, ms. */
+const SERVER_READY_MS_MAX = 60_000;
+
+/**
+ * Starts `main.ts` and waits until it answers. Disposing of it kills it.
+ *
+ * @param env Settings, e.g. `{ DATABASE_URL }`; any free port is taken.
+ * @param command What to run.
+ * @returns The running server.
+ * @throws {Error} With its log, when it ends or does not answer.
+ */
+export async function startServer(
+  env: Record<string, string>,
+  command: "start" | "serve" = "start",
+): Promise<Server> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "main.ts", command],
+    cwd: new URL("../", import.meta.url),
+    env: { PORT: "0", LOG_LEVEL: "info", ...env },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const listening = Promise.withResolvers<string>();
+  let text = "";
+  const reading = process.stderr.pipeThrough(new TextDecoderStream())
+    .pipeTo(
+      new WritableStream({
+        write(chunk) {
+          text += chunk;
+          const url = /"message":"listening","url":"([^"]+)"/.exec(text)?.[1];
+          if (url) listening.resolve(url);
+        },
+      }),
+    );
+  const timer = setTimeout(
+    () => listening.reject(new Error(`Cannot reach the server: ${text}`)),
+    SERVER_READY_MS_MAX,
+  );
+  process.status.then(() =>
+    listening.reject(new Error(`Cannot start the server: ${text}`))
+  );
+
+  async function dispose(): Promise<void> {
+    try {
+      process.kill("SIGKILL");
+    } catch { /* It has ended already. */ }
+    await process.status;
+    await reading;
+  }
+  try {
+    return {
+      url: await listening.promise,
+      process,
+      log: () => text,
+      [Symbol.asyncDispose]: dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Waits for something outside our control, such as another process.
+ *
+ * @param what Named in the error.
+ * @param check Asked until it says yes.
+ * @param seconds How long at most.
+ * @throws {Error} When it has not come true by then.
+ */
+export async function until(
+  what: string,
+  check: () => boolean | Promise<boolean>,
+  seconds = 30,
+): Promise<void> {
+  const deadline = performance.now() + seconds * 1_000;
+  while (!await check()) {
+    if (performance.now() > deadline) {
+      throw new Error(`Cannot go on: after ${seconds} s, still not: ${what}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/**
+ * Runs one statement outside any test's database.
+ *
+ * @param statement SQL.
+ */
+export async function admin(statement: string): Promise<void> {
+  const sql = connect(urlOf("postgres"), {
+    max: 1,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+  });
+  try {
+    await sql.unsafe(statement);
+  } finally {
+    await sql.end();
+  }
+}
+
+/**
+ * @param database Name of a database of the test server.
+ * @returns Its URL.
+ * @throws {Error} Outside of `deno task test`.
+ */
+export function urlOf(database: string): string {
+  const server = Deno.env.get("TEST_DATABASE_URL");
+  if (!server) {
+    throw new Error("Cannot test without a database: run `deno task test`");
+  }
+  const url = new URL(server);
+  url.pathname = `/${database}`;
+  return url.href;
+}

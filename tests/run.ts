@@ -1,0 +1,219 @@
+/**
+ * `deno task test`: gets what the tests need, runs them, and says at last
+ * `N passed, N failed`.
+ *
+ * Paths run only those tests, flags go to `deno test`:
+ * `deno task test tests/db --filter=fold`. With `TEST_DATABASE_URL`, the URL of a
+ * superuser, the tests run on that Postgres.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import { connect } from "../db/client.ts";
+import { type Embedded, startEmbedded } from "../db/embedded.ts";
+import { migrate } from "../db/migrate.ts";
+import { launcherGone } from "../workers/_launcher.ts";
+import { TEMPLATE } from "./harness.ts";
+
+/** Least share of lines of ours that tests run, percent. */
+const COVERAGE_PERCENT_MIN = 90;
+
+/** Tests that measure time or kill processes run one after the other. */
+const ALONE = /^tests\/(faults|e2e)\//;
+
+const ROOT = new URL("../", import.meta.url);
+const COVERAGE = fileURLToPath(new URL("coverage", ROOT));
+
+/** What one `deno test` counted. */
+interface Count {
+  passed: number;
+  failed: number;
+}
+
+async function main(args: string[], signal: AbortSignal): Promise<boolean> {
+  const flags = args.filter((arg) => arg.startsWith("-"));
+  const paths = args.filter((arg) => !arg.startsWith("-"));
+  const files = (await Promise.all(
+    (paths.length > 0 ? paths : ["tests"]).map(findTests),
+  )).flat();
+  if (files.length === 0) throw new Error("Cannot test: no test file found");
+  const env: Record<string, string> = {};
+  if (files.some((file) => file.startsWith("tests/e2e/"))) {
+    env.CHROMIUM_PATH = await ensureChromium();
+  }
+
+  const dataDir = await Deno.makeTempDir({ prefix: "weir-test-" });
+  // Whoever runs Postgres when we are root must get through to its own directory.
+  if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
+  let postgres: Embedded | undefined;
+  try {
+    const given = Deno.env.get("TEST_DATABASE_URL");
+    postgres = given ? undefined : await startEmbedded({
+      dataDir,
+      ephemeral: true,
+      onProgress: console.error,
+    });
+    env.TEST_DATABASE_URL = given ?? postgres!.url;
+    await createTemplate(env.TEST_DATABASE_URL);
+    return await runAll(files, flags, env, signal, paths.length === 0);
+  } finally {
+    await postgres?.stop();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+}
+
+async function runAll(
+  files: string[],
+  flags: string[],
+  env: Record<string, string>,
+  signal: AbortSignal,
+  isWhole: boolean,
+): Promise<boolean> {
+  await Deno.remove(COVERAGE, { recursive: true }).catch(() => {});
+  const count: Count = { passed: 0, failed: 0 };
+  for (
+    const [group, ...parallel] of [
+      [files.filter((file) => !ALONE.test(file)), "--parallel"],
+      [files.filter((file) => ALONE.test(file))],
+    ] as [string[], ...string[]][]
+  ) {
+    if (group.length === 0 || signal.aborted) continue;
+    const part = await runTests([...parallel, ...flags, ...group], env, signal);
+    count.passed += part.passed;
+    count.failed += part.failed;
+  }
+  const isCovered = await reportCoverage(isWhole);
+  if (signal.aborted) count.failed++;
+  console.log(`${count.passed} passed, ${count.failed} failed`);
+  return count.failed === 0 && isCovered;
+}
+
+async function findTests(path: string): Promise<string[]> {
+  path = path.replace(/\/$/, "");
+  const { isDirectory } = await Deno.stat(new URL(path, ROOT));
+  if (!isDirectory) return [path];
+  const found: string[] = [];
+  for await (const entry of Deno.readDir(new URL(path, ROOT))) {
+    const child = `${path}/${entry.name}`;
+    if (entry.isDirectory) found.push(...await findTests(child));
+    else if (/_test\.tsx?$/.test(entry.name)) found.push(child);
+  }
+  return found.sort();
+}
+
+async function createTemplate(server: string): Promise<void> {
+  const sql = connect(server, { max: 1, statementTimeoutMs: 0 });
+  await sql.unsafe(`drop database if exists ${TEMPLATE} with (force)`);
+  await sql.unsafe(`create database ${TEMPLATE}`);
+  await sql.end();
+  const url = new URL(server);
+  url.pathname = `/${TEMPLATE}`;
+  const template = connect(url.href, { max: 1, statementTimeoutMs: 0 });
+  await migrate(template);
+  await template.end();
+}
+
+async function runTests(
+  args: string[],
+  env: Record<string, string>,
+  signal: AbortSignal,
+): Promise<Count> {
+  const child = new Deno.Command(Deno.execPath(), {
+    // Types are for `deno task ok`: checking them takes longer than the tests.
+    args: ["test", "-A", "--no-check", `--coverage=${COVERAGE}`]
+      .concat("--coverage-raw-data-only", ...args),
+    cwd: ROOT,
+    env,
+    stdin: "null",
+    stdout: "piped",
+    signal,
+  }).spawn();
+  let tail = "";
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    await Deno.stdout.write(new TextEncoder().encode(chunk));
+    tail = (tail + chunk).slice(-4_000);
+  }
+  const { success } = await child.status;
+  // deno-lint-ignore no-control-regex
+  const plain = tail.replaceAll(/\x1b\[[\d;]*m/g, "");
+  const [, passed, failed] = /(\d+) passed.* \| (\d+) failed/.exec(plain) ?? [];
+  const count = { passed: Number(passed ?? 0), failed: Number(failed ?? 0) };
+  // It may fail without a failed test: a file that does not load, a kill.
+  if (!success && count.failed === 0) count.failed = 1;
+  return count;
+}
+
+/** Only a whole run is held to the limit. */
+async function reportCoverage(isWhole: boolean): Promise<boolean> {
+  if (!isWhole) return true;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "coverage",
+      COVERAGE,
+      `--include=^${ROOT.href}(main|db|routes|islands|workers)`,
+    ],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stderr: "inherit",
+  }).output();
+  const table = new TextDecoder().decode(stdout);
+  console.log(table);
+  const lines = Number(
+    /^\| *All files *\|[^|]*\|[^|]*\| *([\d.]+)/m.exec(table)?.[1],
+  );
+  if (lines >= COVERAGE_PERCENT_MIN) return true;
+  console.error(
+    `Cannot accept the tests: they run ${lines} % of our lines, and ${COVERAGE_PERCENT_MIN} are wanted`,
+  );
+  return false;
+}
+
+/** The browser is not on npm; the system's package manager has it. */
+async function ensureChromium(): Promise<string> {
+  const found = Deno.env.get("CHROMIUM_PATH") ?? await findChromium();
+  if (found) return found;
+  const command =
+    "apt-get update && apt-get install -y --no-install-recommends chromium";
+  if (Deno.uid() !== 0) {
+    throw new Error(
+      `Cannot test pages without Chromium: run \`${command}\` as root, or set CHROMIUM_PATH`,
+    );
+  }
+  console.error("Installing Chromium for the tests of pages");
+  await new Deno.Command("/bin/sh", {
+    args: ["-c", command],
+    env: { DEBIAN_FRONTEND: "noninteractive" },
+    stdout: "null",
+  }).output();
+  const installed = await findChromium();
+  if (!installed) {
+    throw new Error(`Cannot install Chromium: run \`${command}\``);
+  }
+  return installed;
+}
+
+async function findChromium(): Promise<string | null> {
+  const { stdout } = await new Deno.Command("/bin/sh", {
+    args: ["-c", "command -v chromium chromium-browser google-chrome"],
+  }).output();
+  return new TextDecoder().decode(stdout).split("\n")[0] || null;
+}
+
+if (import.meta.main) {
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => stop.abort());
+  }
+  try {
+    const isGood = await main(
+      Deno.args,
+      AbortSignal.any([stop.signal, await launcherGone()]),
+    );
+    Deno.exit(isGood ? 0 : 1);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    console.log("0 passed, 1 failed");
+    Deno.exit(1);
+  }
+}
