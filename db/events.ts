@@ -54,6 +54,49 @@ export async function fold(
   return row.folded;
 }
 
+/**
+ * Lists the workflows whose settings changed and whose numbers do not yet follow.
+ *
+ * @returns Inside ids, the longest waiting first.
+ */
+export async function readRecomputes(sql: Sql): Promise<number[]> {
+  const rows = await sql<{ workflow_id: number }[]>`
+    select workflow_id from weir.workflow
+    where recompute_since is not null order by recompute_since`;
+  return rows.map((row) => row.workflow_id);
+}
+
+/**
+ * Counts all executions of a workflow anew under its present settings.
+ *
+ * @param sql Client with sessions of its own (temporary tables).
+ * @param workflowId Inside id.
+ * @returns `false` when another session is at this workflow: try again.
+ */
+export async function recompute(
+  sql: Sql,
+  workflowId: number,
+): Promise<boolean> {
+  const [row] = await sql<[{ done: boolean }]>`
+    select weir.recompute(${workflowId}) as done`;
+  return row.done;
+}
+
+/**
+ * How long the oldest accepted event has been waiting to be counted.
+ *
+ * @param sql Client.
+ * @returns Seconds; 0 when none waits.
+ */
+export async function readQueueAge(sql: Sql): Promise<number> {
+  const [row] = await sql<[{ seconds: number }]>`
+    select coalesce(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8 as seconds
+    from (
+      select accepted_at from weir.event_queue order by queue_id limit 1
+    ) oldest`;
+  return row.seconds;
+}
+
 /** The short keys that `weir.record_events()` reads: a batch of 1,000 is a third smaller. */
 function toRow(event: Event) {
   const row: Record<string, unknown> = {

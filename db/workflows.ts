@@ -90,6 +90,22 @@ export async function readWorkflow(
   };
 }
 
+/**
+ * Reads just whose a workflow is, for the reads that need no more.
+ *
+ * @returns `null` when the account has none of this id.
+ */
+export async function readOwner(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+): Promise<{ owner_id: string | null } | null> {
+  const [row] = await sql<{ owner_id: string | null }[]>`
+    select owner_id from weir.workflow
+    where workflow_uuid = ${workflowUuid} and account_id = ${accountId}`;
+  return row ?? null;
+}
+
 interface ListingRow {
   workflow_id: number;
   workflow_uuid: string;

@@ -1,0 +1,145 @@
+/**
+ * Every error a caller may see, in one table, as RFC 9457 problems.
+ *
+ * @module
+ */
+
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import postgres from "postgres";
+import type { Log } from "../db/log.ts";
+
+const ERRORS = {
+  invalid_request: { status: 400, title: "Cannot read the request" },
+  invalid_json: { status: 400, title: "Cannot read the body as JSON" },
+  unauthenticated: { status: 401, title: "Cannot tell who is asking" },
+  insufficient_scope: { status: 403, title: "Cannot do this with this key" },
+  forbidden: { status: 403, title: "Cannot show this to this user" },
+  workflow_not_found: { status: 404, title: "Cannot find this workflow" },
+  not_found: { status: 404, title: "Cannot find this address" },
+  payload_too_large: { status: 413, title: "Cannot take so much at once" },
+  unsupported_media_type: {
+    status: 415,
+    title: "Cannot read this kind of body",
+  },
+  all_events_rejected: {
+    status: 422,
+    title: "Cannot accept any of the events",
+  },
+  internal: { status: 500, title: "Cannot answer because of an error of ours" },
+  unavailable: { status: 503, title: "Cannot reach the database" },
+  query_timeout: { status: 504, title: "Cannot answer in time" },
+} as const;
+
+/** Machine-readable, stable: clients may switch on it. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Where a request is wrong. */
+export interface FieldError {
+  /** Dotted, e.g. `steps.0.name`; `""` for the whole. */
+  path: string;
+  message: string;
+}
+
+/** Seconds after which a client may try again what the database could not do. */
+const RETRY_AFTER_SECONDS = 2;
+
+/** What a failed request may tell besides its code. */
+export interface AppErrorOptions extends ErrorOptions {
+  /** One sentence about this case. */
+  detail?: string;
+  /** By path, where the request is wrong. */
+  errors?: FieldError[];
+  /** More members of the problem. */
+  members?: Record<string, unknown>;
+}
+
+/**
+ * An expected failure. All of it but `cause` is public: put nothing there that a
+ * stranger may not read. Anything else that is thrown is a bug or an outage, is
+ * logged once, in {@linkcode problemOf}'s caller, and reaches the caller as `internal`.
+ */
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly code: ErrorCode;
+  readonly options: AppErrorOptions;
+
+  constructor(code: ErrorCode, options: AppErrorOptions = {}) {
+    super(options.detail ?? ERRORS[code].title, options);
+    this.code = code;
+    this.options = options;
+  }
+
+  get status(): (typeof ERRORS)[ErrorCode]["status"] {
+    return ERRORS[this.code].status;
+  }
+}
+
+/** Turns whatever was thrown into a problem. */
+export function toAppError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown;
+  if (thrown instanceof HTTPException && thrown.status < 500) {
+    return new AppError("invalid_request", { detail: thrown.message });
+  }
+  const code = (thrown as { code?: unknown } | null)?.code;
+  if (code === "57014") return new AppError("query_timeout", { cause: thrown });
+  if (isOutage(code)) return new AppError("unavailable", { cause: thrown });
+  if (code === "22023" && thrown instanceof postgres.PostgresError) {
+    // The zones of our ICU and of this Postgres differ.
+    return new AppError("invalid_request", {
+      errors: [{ path: "tz", message: "Must be a time zone the server knows" }],
+      cause: thrown,
+    });
+  }
+  return new AppError("internal", { cause: thrown });
+}
+
+/** Postgres is gone, going or full: class 08, 53 and 57P, and what the driver says. */
+function isOutage(code: unknown): boolean {
+  return typeof code === "string" && (
+    /^(08|53|57P)/.test(code) ||
+    ["CONNECTION_CLOSED", "CONNECTION_ENDED", "CONNECTION_DESTROYED"]
+      .includes(code) ||
+    ["CONNECT_TIMEOUT", "ECONNREFUSED", "ECONNRESET", "EPIPE"].includes(code)
+  );
+}
+
+/**
+ * Answers with a problem, and logs it if it is ours.
+ *
+ * @param thrown Anything.
+ * @param c Of the request.
+ * @param log Where 5xx go, once.
+ */
+export function answerProblem(
+  thrown: unknown,
+  c: Context,
+  log: Log,
+): Response {
+  const error = toAppError(thrown);
+  if (error.status >= 500) {
+    log.error("request failed", {
+      method: c.req.method,
+      path: c.req.path,
+      code: error.code,
+      error: error.options.cause ?? error,
+    });
+  }
+  if (error.status === 503) {
+    c.header("retry-after", String(RETRY_AFTER_SECONDS));
+  }
+  if (error.status === 401) c.header("www-authenticate", "Bearer");
+  c.header("cache-control", "no-store");
+  const problem = {
+    type: `urn:weir:error:${error.code}`,
+    title: ERRORS[error.code].title,
+    status: error.status,
+    code: error.code,
+    detail: error.options.detail,
+    errors: error.options.errors,
+    ...error.options.members,
+  };
+  return c.body(JSON.stringify(problem), error.status, {
+    "content-type": "application/problem+json",
+  });
+}

@@ -1,0 +1,93 @@
+/**
+ * The route table. Read first.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import { csrf } from "hono/csrf";
+import { secureHeaders } from "hono/secure-headers";
+import type { Sql } from "../db/client.ts";
+import type { Log } from "../db/log.ts";
+import type { Manifest } from "../islands/build.ts";
+import { requiresSession } from "./_auth.ts";
+import { answerProblem, AppError, toAppError } from "./_errors.ts";
+import { analytics } from "./analytics.ts";
+import { assets } from "./assets.ts";
+import { dashboard } from "./dashboard.tsx";
+import { answerErrorPage } from "./error_page.tsx";
+import { events } from "./events.ts";
+import { health } from "./health.ts";
+import { overview } from "./overview.tsx";
+import { session } from "./session.ts";
+import { signIn } from "./sign_in.tsx";
+import { workflows } from "./workflows.ts";
+
+/** Everything a route may need, made once in main.ts. */
+export interface Deps {
+  sql: Sql;
+  /** The clock. */
+  now(): Date;
+  /** Where the built islands are, ending in a slash. */
+  dist: URL;
+  manifest: Manifest;
+  /** Where browsers and producers reach us, without a slash at its end. */
+  publicUrl: string;
+  log: Log;
+  /** Tells the workers that events wait; cheap, as often as one likes. */
+  eventsAccepted(): void;
+}
+
+/**
+ * Builds the app. Every route below is either public (and says why in its file) or
+ * begins with `requires(scope)` or `requiresSession()`.
+ *
+ * @param deps What the routes close over.
+ */
+export function createApp(deps: Deps): Hono {
+  const app = new Hono();
+  app.use(secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'self'"],
+      frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'self'"],
+    },
+    referrerPolicy: "no-referrer",
+  }));
+
+  app.route("/", health(deps));
+  app.route("/assets", assets(deps));
+  app.route("/api/v1", api(deps));
+  app.route("/", pages(deps));
+
+  app.notFound((c) => onError(new AppError("not_found"), c));
+  app.onError(onError);
+  return app;
+
+  function onError(thrown: unknown, c: Parameters<typeof answerProblem>[1]) {
+    const problem = answerProblem(thrown, c, deps.log);
+    if (!c.req.header("accept")?.includes("text/html")) return problem;
+    return answerErrorPage(c, toAppError(thrown).status, deps.manifest);
+  }
+}
+
+function api(deps: Deps): Hono {
+  const app = new Hono();
+  app.route("/events", events(deps));
+  app.route("/workflows", workflows(deps));
+  app.route("/workflows", analytics(deps));
+  return app;
+}
+
+function pages(deps: Deps): Hono {
+  const app = new Hono();
+  app.use("/sign-out", csrf());
+  app.route("/", session(deps));
+  app.route("/", signIn(deps));
+  app.use("/", requiresSession(deps.sql));
+  app.use("/workflows/*", requiresSession(deps.sql));
+  app.route("/", overview(deps));
+  app.route("/", dashboard(deps));
+  return app;
+}

@@ -1,0 +1,256 @@
+/**
+ * `POST /api/v1/events`: what producers report.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import { recordEvents } from "../db/events.ts";
+import {
+  ERRORS_LISTED_MAX,
+  Event,
+  EVENT_AGE_MAX_DAYS,
+  EVENT_AHEAD_MAX_MS,
+  type EventReceipt,
+  type EventRefusal,
+  EVENTS_PER_REQUEST_MAX,
+  LINE_BYTES_MAX,
+  NDJSON_CHUNK_EVENTS,
+  REQUEST_BYTES_MAX,
+} from "../db/schema.ts";
+import { type AuthEnv, requires } from "./_auth.ts";
+import { AppError, toAppError } from "./_errors.ts";
+import { linesOf } from "./_lines.ts";
+import type { Deps } from "./app.ts";
+
+const MESSAGES = {
+  event_too_old:
+    `Cannot accept an event that occurred more than ${EVENT_AGE_MAX_DAYS} days ago`,
+  event_in_future: `Cannot accept an event more than ${
+    EVENT_AHEAD_MAX_MS / 60_000
+  } minutes ahead of the server's clock`,
+  event_conflict: "Cannot accept other content under the id of another event",
+  workflow_not_found: "Cannot find this workflow",
+} as const;
+
+/** Where an unreadable line or item stands for itself. */
+type Unread = { index: number; unread: string } | {
+  index: number;
+  item: unknown;
+};
+
+/** @returns The routes below `/api/v1/events`. */
+export function events(deps: Deps): Hono<AuthEnv> {
+  return new Hono<AuthEnv>().post(
+    "/",
+    requires(deps.sql, "events:write"),
+    async (c) => {
+      const receipt: EventReceipt = {
+        accepted: 0,
+        duplicates: 0,
+        rejected: 0,
+        errors: [],
+      };
+      try {
+        for await (const chunk of chunksOf(c)) {
+          await recordChunk(deps, c.get("viewer").account_id, chunk, receipt);
+        }
+      } catch (thrown) {
+        throw withReceipt(thrown, receipt);
+      } finally {
+        if (receipt.accepted > 0) deps.eventsAccepted();
+      }
+      if (receipt.rejected > 0 && receipt.accepted + receipt.duplicates === 0) {
+        throw new AppError("all_events_rejected", { members: { ...receipt } });
+      }
+      return c.json(receipt, 202);
+    },
+  );
+}
+
+/** What is committed stays committed, so a failure half-way says how far it came. */
+function withReceipt(thrown: unknown, receipt: EventReceipt): unknown {
+  if (receipt.accepted + receipt.duplicates + receipt.rejected === 0) {
+    return thrown;
+  }
+  const error = toAppError(thrown);
+  return new AppError(error.code, {
+    ...error.options,
+    members: { ...receipt },
+  });
+}
+
+/** The body in pieces that are committed together. */
+async function* chunksOf(c: Context): AsyncGenerator<Unread[]> {
+  const type = /^[^;\s]*/.exec(c.req.header("content-type") ?? "")?.[0]
+    .toLowerCase();
+  if (c.req.header("content-encoding") !== undefined) {
+    throw new AppError("unsupported_media_type", {
+      detail: "Send the body without content-encoding",
+    });
+  }
+  if (type === "application/x-ndjson") {
+    yield* ndjsonChunks(c.req.raw.body);
+  } else if (type === "application/json") {
+    yield await jsonItems(c.req.raw);
+  } else {
+    throw new AppError("unsupported_media_type", {
+      detail: "Send application/json or application/x-ndjson",
+    });
+  }
+}
+
+async function jsonItems(request: Request): Promise<Unread[]> {
+  const body = await readJson(request);
+  const items = Array.isArray(body) ? body : [body];
+  if (items.length > EVENTS_PER_REQUEST_MAX) {
+    throw new AppError("payload_too_large", {
+      detail: `Send at most ${EVENTS_PER_REQUEST_MAX} events, or NDJSON`,
+    });
+  }
+  return items.map((item, index) => ({ index, item }));
+}
+
+async function readJson(request: Request): Promise<unknown> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  let bytes = 0;
+  for await (const part of request.body ?? []) {
+    bytes += part.byteLength;
+    if (bytes > REQUEST_BYTES_MAX) {
+      throw new AppError("payload_too_large", {
+        detail: `Send at most ${REQUEST_BYTES_MAX} bytes, or NDJSON`,
+      });
+    }
+    text += decodeWith(decoder, part);
+  }
+  try {
+    return JSON.parse(text + decoder.decode());
+  } catch (error) {
+    throw new AppError("invalid_json", {
+      detail: (error as Error).message,
+      cause: error,
+    });
+  }
+}
+
+function decodeWith(decoder: TextDecoder, part: Uint8Array): string {
+  try {
+    return decoder.decode(part, { stream: true });
+  } catch (error) {
+    throw new AppError("invalid_json", {
+      detail: "The body is not UTF-8",
+      cause: error,
+    });
+  }
+}
+
+async function* ndjsonChunks(
+  body: ReadableStream<Uint8Array> | null,
+): AsyncGenerator<Unread[]> {
+  let chunk: Unread[] = [];
+  let index = 0;
+  for await (const line of linesOf(body, LINE_BYTES_MAX)) {
+    if (line === "") continue;
+    chunk.push(readLine(line, index++));
+    if (chunk.length === NDJSON_CHUNK_EVENTS) {
+      yield chunk;
+      chunk = [];
+    }
+  }
+  yield chunk;
+}
+
+function readLine(line: string | null, index: number): Unread {
+  if (line === null) {
+    return { index, unread: `Cannot read a line over ${LINE_BYTES_MAX} bytes` };
+  }
+  try {
+    return { index, item: JSON.parse(line) };
+  } catch (error) {
+    return { index, unread: (error as Error).message };
+  }
+}
+
+/** Judges each item, commits the good ones in one transaction, and counts. */
+async function recordChunk(
+  { sql, now }: Deps,
+  accountId: number,
+  chunk: Unread[],
+  receipt: EventReceipt,
+): Promise<void> {
+  const good: { index: number; event: Event }[] = [];
+  const at = now().getTime();
+  const refused: EventRefusal[] = [];
+  for (const piece of chunk) {
+    const judged = judge(piece, at);
+    if ("event" in judged) good.push(judged);
+    else refused.push(judged);
+  }
+
+  const outcomes = await recordEvents(
+    sql,
+    accountId,
+    good.map(({ event }) => event),
+  );
+  outcomes.forEach((outcome, i) => {
+    const { index, event } = good[i]!;
+    if (outcome === "accepted") receipt.accepted += 1;
+    else if (outcome === "duplicate") receipt.duplicates += 1;
+    else refused.push(refusal(index, event.id, outcome));
+  });
+
+  receipt.rejected += refused.length;
+  refused.sort((a, b) => a.index - b.index);
+  receipt.errors.push(
+    ...refused.slice(0, ERRORS_LISTED_MAX - receipt.errors.length),
+  );
+}
+
+function judge(
+  piece: Unread,
+  now: number,
+): { index: number; event: Event } | EventRefusal {
+  const { index } = piece;
+  if ("unread" in piece) {
+    return { index, id: null, code: "invalid_event", message: piece.unread };
+  }
+  const parsed = Event.safeParse(piece.item);
+  if (!parsed.success) {
+    return {
+      index,
+      id: idOf(piece.item),
+      code: "invalid_event",
+      message: describe(parsed.error),
+    };
+  }
+  const event = parsed.data;
+  const occurredAt = Date.parse(event.occurred_at);
+  if (occurredAt < now - EVENT_AGE_MAX_DAYS * 86_400_000) {
+    return refusal(index, event.id, "event_too_old");
+  }
+  if (occurredAt > now + EVENT_AHEAD_MAX_MS) {
+    return refusal(index, event.id, "event_in_future");
+  }
+  return { index, event };
+}
+
+function refusal(
+  index: number,
+  id: string,
+  code: keyof typeof MESSAGES,
+): EventRefusal {
+  return { index, id, code, message: MESSAGES[code] };
+}
+
+function describe(error: z.core.$ZodError): string {
+  return error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${z.core.toDotPath(path)}: ${message}`
+  ).join("; ");
+}
+
+function idOf(item: unknown): string | null {
+  const id = (item as { id?: unknown } | null)?.id;
+  return typeof id === "string" ? id.slice(0, 128) : null;
+}

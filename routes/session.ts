@@ -1,0 +1,40 @@
+/**
+ * `/sign-in` with a link's token, and `/sign-out`.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import { deleteCookie, getCookie, setCookie } from "hono/cookie";
+import { beginSession, endSession, SESSION_DAYS } from "../db/access.ts";
+import { SESSION_COOKIE } from "./_auth.ts";
+import type { Deps } from "./app.ts";
+
+/** @returns The routes; public, the token is the credential. */
+export function session({ sql, publicUrl }: Deps): Hono {
+  const cookie = {
+    httpOnly: true,
+    sameSite: "Lax",
+    secure: publicUrl.startsWith("https:"),
+    path: "/",
+  } as const;
+  return new Hono()
+    .get("/sign-in", async (c, next) => {
+      const token = c.req.query("token");
+      const begun = token === undefined ? null : await beginSession(sql, token);
+      // Without a link that works, sign_in.tsx says so.
+      if (begun === null) return await next();
+      setCookie(c, SESSION_COOKIE, begun, {
+        ...cookie,
+        maxAge: SESSION_DAYS * 86_400,
+      });
+      c.header("cache-control", "no-store");
+      return c.redirect("/", 303);
+    })
+    .post("/sign-out", async (c) => {
+      const token = getCookie(c, SESSION_COOKIE);
+      if (token !== undefined) await endSession(sql, token);
+      deleteCookie(c, SESSION_COOKIE, cookie);
+      return c.redirect("/sign-in", 303);
+    });
+}
