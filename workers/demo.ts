@@ -64,21 +64,32 @@ export async function seedDemo(
   // Without it, executions whose events wait to be folded could not be taken up again.
   await foldAll(sql);
   const traffics = await openTraffic(sql, now);
-  for (const traffic of traffics) {
-    let recorded = 0;
-    for (;;) {
-      const count = await recordNext(sql, traffic, now);
-      if (count === 0) break;
-      recorded += count;
-      report(`${traffic.account.name}: ${recorded} events recorded`);
-    }
-  }
+  await Promise.all(
+    traffics.map((traffic) => recordAll(sql, traffic, report, now)),
+  );
   report("Counting …");
+  // Each folds other workflows; the last call waits for nobody and finds what is left.
+  await Promise.all(traffics.map(() => foldAll(sql)));
   await foldAll(sql);
   return traffics.map(({ account_id, account_uuid }) => ({
     account_id,
     account_uuid,
   }));
+}
+
+async function recordAll(
+  sql: Sql,
+  traffic: Traffic,
+  report: (line: string) => void,
+  now: Date,
+): Promise<void> {
+  let recorded = 0;
+  for (;;) {
+    const count = await recordNext(sql, traffic, now);
+    if (count === 0) return;
+    recorded += count;
+    report(`${traffic.account.name}: ${recorded} events recorded`);
+  }
 }
 
 async function foldAll(sql: Sql): Promise<void> {
