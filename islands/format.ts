@@ -1,0 +1,220 @@
+/**
+ * Numbers, shares, durations and dates as people read them. Pure; the same on
+ * the server and in the browser.
+ *
+ * @module
+ */
+
+/** Language of the pages; texts are in `text.ts`. */
+export const LOCALE = "en";
+
+/** Shown where there is nothing to divide by or nothing was measured. */
+export const NOTHING = "–";
+
+/** From here on a headline is shortened; the whole number stays in its title. */
+const HEADLINE_SHORT_FROM = 10_000_000;
+
+const count = new Intl.NumberFormat(LOCALE);
+const compact = new Intl.NumberFormat(LOCALE, {
+  notation: "compact",
+  maximumSignificantDigits: 4,
+});
+const oneDecimal = new Intl.NumberFormat(LOCALE, {
+  style: "percent",
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+const twoDecimals = new Intl.NumberFormat(LOCALE, {
+  style: "percent",
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+});
+const pluralRules = new Intl.PluralRules(LOCALE);
+
+/**
+ * A count with its thousands grouped.
+ *
+ * @param value Any number; at most two decimals are shown.
+ * @returns E.g. `12,345`.
+ */
+export function formatCount(value: number): string {
+  return count.format(Math.round(value * 100) / 100);
+}
+
+/**
+ * A count for a large figure: whole up to ten million, shortened from there.
+ *
+ * @param value A count.
+ * @returns E.g. `9,876,543` or `12.35M`.
+ */
+export function formatHeadline(value: number): string {
+  return value < HEADLINE_SHORT_FROM
+    ? formatCount(value)
+    : compact.format(value);
+}
+
+/**
+ * A count for a chart's axis, where room is short.
+ *
+ * @param value A count.
+ * @returns E.g. `9,500` or `12.5K`.
+ */
+export function formatTick(value: number): string {
+  return value < 10_000 ? formatCount(value) : compact.format(value);
+}
+
+/**
+ * A percentage with one decimal, or with two where one would claim "all" or
+ * "none" and neither is so.
+ *
+ * @param rate 0 to 100 (or above), or `null`.
+ * @returns E.g. `56.0%`, `99.96%`, or {@linkcode NOTHING}.
+ */
+export function formatRate(rate: number | null): string {
+  if (rate === null) return NOTHING;
+  const rounded = Math.round(rate * 10) / 10;
+  const claimsTooMuch = (rounded === 100 || rounded === 0) && rounded !== rate;
+  return (claimsTooMuch ? twoDecimals : oneDecimal).format(rate / 100);
+}
+
+/** Units of a duration, largest first, in seconds. */
+const UNITS = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+  ["second", 1],
+] as const;
+
+/**
+ * A duration in its two largest units.
+ *
+ * @param seconds 0 or more, or `null`.
+ * @returns E.g. `2d 4h`, `1m 5s`, `12.4s`, `850ms`, or {@linkcode NOTHING}.
+ */
+export function formatSeconds(seconds: number | null): string {
+  if (seconds === null) return NOTHING;
+  if (seconds > 0 && seconds < 0.9995) {
+    return formatUnit(Math.max(1, Math.round(seconds * 1_000)), "millisecond");
+  }
+  if (seconds < 59.95) {
+    return formatUnit(Math.round(seconds * 10) / 10, "second");
+  }
+
+  const at = UNITS.findIndex(([, size]) => Math.round(seconds) >= size);
+  const [unit, size] = UNITS[at]!;
+  const [lesserUnit, lesserSize] = UNITS[at + 1]!;
+  let whole = Math.floor(seconds / size);
+  let rest = Math.round((seconds - whole * size) / lesserSize);
+  if (rest * lesserSize >= size) [whole, rest] = [whole + 1, 0];
+  const parts = [formatUnit(whole, unit)];
+  if (rest > 0) parts.push(formatUnit(rest, lesserUnit));
+  return parts.join(" ");
+}
+
+/**
+ * The same for milliseconds, as actions are measured in.
+ *
+ * @param milliseconds 0 or more, or `null`.
+ * @returns E.g. `320ms`, `1.3s`, or {@linkcode NOTHING}.
+ */
+export function formatMilliseconds(milliseconds: number | null): string {
+  return formatSeconds(milliseconds === null ? null : milliseconds / 1_000);
+}
+
+function formatUnit(value: number, unit: string): string {
+  return new Intl.NumberFormat(LOCALE, {
+    style: "unit",
+    unit,
+    unitDisplay: "narrow",
+    maximumFractionDigits: 1,
+  }).format(value);
+}
+
+/**
+ * Chooses the word for a number.
+ *
+ * @param value The number that decides.
+ * @param one For one.
+ * @param other For all others.
+ * @returns One of the two.
+ */
+export function plural(value: number, one: string, other: string): string {
+  return pluralRules.select(value) === "one" ? one : other;
+}
+
+/** A local date stands for itself, so it is shown as if UTC were its zone. */
+function atNoon(date: string): Date {
+  return new Date(`${date}T12:00:00Z`);
+}
+
+/**
+ * A local date, as short as a chart's axis needs.
+ *
+ * @param date `YYYY-MM-DD`
+ * @returns E.g. `Nov 22`.
+ */
+export function formatDayShort(date: string): string {
+  return new Intl.DateTimeFormat(LOCALE, {
+    month: "short",
+    day: "numeric",
+    timeZone: "UTC",
+  }).format(atNoon(date));
+}
+
+/**
+ * A local date with its weekday.
+ *
+ * @param date `YYYY-MM-DD`
+ * @returns E.g. `Sun, Nov 22, 2026`.
+ */
+export function formatDay(date: string): string {
+  return new Intl.DateTimeFormat(LOCALE, {
+    weekday: "short",
+    year: "numeric",
+    month: "short",
+    day: "numeric",
+    timeZone: "UTC",
+  }).format(atNoon(date));
+}
+
+/**
+ * A range of local dates, both included.
+ *
+ * @param start `YYYY-MM-DD`
+ * @param end `YYYY-MM-DD`, not before `start`.
+ * @returns E.g. `Oct 24 – Nov 22, 2026`.
+ */
+export function formatRange(start: string, end: string): string {
+  return new Intl.DateTimeFormat(LOCALE, {
+    year: "numeric",
+    month: "short",
+    day: "numeric",
+    timeZone: "UTC",
+  }).formatRange(atNoon(start), atNoon(end));
+}
+
+/**
+ * An instant on the clock of a zone.
+ *
+ * @param instant RFC 3339.
+ * @param timeZone IANA.
+ * @returns E.g. `Nov 22, 2026, 2:03:22 PM`.
+ */
+export function formatInstant(instant: string, timeZone: string): string {
+  return new Intl.DateTimeFormat(LOCALE, {
+    dateStyle: "medium",
+    timeStyle: "medium",
+    timeZone,
+  }).format(new Date(instant));
+}
+
+/**
+ * A producer's own word, made readable.
+ *
+ * @param word Snake case, e.g. `manual_removal`.
+ * @returns E.g. `Manual removal`.
+ */
+export function formatWord(word: string): string {
+  const words = word.replaceAll("_", " ").trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

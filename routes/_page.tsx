@@ -1,0 +1,153 @@
+/**
+ * The HTML document around every page, and the islands in it.
+ *
+ * @module
+ */
+
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import {
+  type ComponentChildren,
+  type ComponentType,
+  h,
+  type VNode,
+} from "preact";
+import { renderToString } from "preact-render-to-string";
+import type { Grant } from "../db/access.ts";
+import type { Sql } from "../db/client.ts";
+import type { Manifest } from "../islands/build.ts";
+import { TEXT } from "../islands/text.ts";
+
+/** What pages need of the program's dependencies. */
+export interface PageDeps {
+  sql: Sql;
+  now(): Date;
+  manifest: Manifest;
+  /** Where browsers and producers reach us, without a slash at its end. */
+  publicUrl: string;
+}
+
+/** Who looks at a page. */
+export type Viewer = Grant;
+
+/** What authentication leaves in the context of every page but sign-in. */
+export interface PageEnv {
+  Variables: { viewer: Viewer };
+}
+
+/** What the document is made of. */
+export interface PageProps {
+  title: string;
+  manifest: Manifest;
+  /** `null` where nobody is signed in. */
+  viewer: Viewer | null;
+  /** Islands in the page, loaded together with it. */
+  islands?: string[];
+  children: ComponentChildren;
+}
+
+/** The whole document. */
+export function Page(
+  { title, manifest, viewer, islands = [], children }: PageProps,
+) {
+  return (
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <meta name="robots" content="noindex" />
+        <title>{`${title} · ${TEXT.product}`}</title>
+        <link rel="stylesheet" href={manifest.style} />
+        <link rel="icon" type="image/svg+xml" href={manifest.icon} />
+        {islands.map((name) => (
+          <link key={name} rel="modulepreload" href={manifest[name]} />
+        ))}
+        {islands.length > 0 && <script type="module" src={manifest._hydrate} />}
+      </head>
+      <body>
+        <a class="skip" href="#content">{TEXT.skipToContent}</a>
+        <SiteHeader manifest={manifest} viewer={viewer} />
+        <main id="content" tabIndex={-1}>{children}</main>
+      </body>
+    </html>
+  );
+}
+
+function SiteHeader(
+  { manifest, viewer }: { manifest: Manifest; viewer: Viewer | null },
+) {
+  return (
+    <header class="site">
+      <nav aria-label={TEXT.site.navigation}>
+        <a class="brand" href="/">
+          <img src={manifest.icon} alt="" width="24" height="24" />
+          {TEXT.product}
+        </a>
+        {viewer && <a href="/">{TEXT.site.workflows}</a>}
+      </nav>
+      {viewer && (
+        <form class="account" method="post" action="/sign-out">
+          <span>
+            <span class="hidden">{`${TEXT.site.account}: `}</span>
+            <bdi>{viewer.account_name}</bdi>
+          </span>
+          <button type="submit">{TEXT.site.signOut}</button>
+        </form>
+      )}
+    </header>
+  );
+}
+
+/**
+ * A component that is rendered here and hydrated in the browser.
+ *
+ * @param props.name Its file in `islands/`, without the ending.
+ * @param props.component The same component.
+ * @param props.props JSON only: written into the page.
+ */
+export function Island<Props extends object>(
+  { name, component, props, manifest }: {
+    name: string;
+    component: ComponentType<Props>;
+    props: Props;
+    manifest: Manifest;
+  },
+) {
+  return (
+    <div
+      data-island={name}
+      data-src={manifest[name]}
+      data-props={JSON.stringify(props)}
+    >
+      {h(component, props)}
+    </div>
+  );
+}
+
+/**
+ * Text of a whole document.
+ *
+ * @param page A `<Page>`.
+ * @returns HTML with its doctype.
+ */
+export function renderPage(page: VNode): string {
+  return `<!doctype html>${renderToString(page)}`;
+}
+
+/**
+ * Answers with a page that only this viewer's browser may keep.
+ *
+ * @param c The request.
+ * @param page A `<Page>`.
+ * @param status Of the answer.
+ * @returns The response.
+ */
+export function answerPage(
+  c: Context,
+  page: VNode,
+  status: ContentfulStatusCode = 200,
+): Response | Promise<Response> {
+  c.header("cache-control", "private, max-age=0, must-revalidate");
+  return c.html(renderPage(page), status);
+}
