@@ -104,36 +104,53 @@ export class History {
   }
 
   /**
-   * The activities as steps in order of their typical position: the mean, over the
-   * cases, of the place where they first come up among the case's activities. Loops
-   * and long cases weigh no more than others; ties go by name.
+   * The activities as steps in order of their typical position: first the ones that
+   * come before most others, judged pair by pair over the cases that have both, by when
+   * each first comes up. Places within a case would mislead: where most cases break
+   * off, an early step is often the last, and where some skip steps, a late one is
+   * often the second. Ties go by name.
    *
    * @param options Goals become steps of type `goal`, all others actions.
    * @returns Steps whose ids follow from workflow and name alone.
    */
   steps(options: Pick<HistoryOptions, "workflowId" | "goals">): Step[] {
-    const sums = this.#activities.map(() => ({ places: 0, cases: 0 }));
-    for (const { moments } of this.#cases()) {
-      const order = [...new Set(moments.map(({ activity }) => activity))];
-      // Alone, an activity says nothing about an order.
-      if (order.length < 2) continue;
-      for (const [place, activity] of order.entries()) {
-        sums[activity]!.places += place / (order.length - 1);
-        sums[activity]!.cases++;
-      }
-    }
-    return this.#activities.map((name, number) => {
-      const { places, cases } = sums[number]!;
-      // Rounded, or the order of the additions could decide a tie.
-      const place = cases === 0 ? 0.5 : Math.round(places / cases * 1e9) / 1e9;
-      return { name, place };
-    }).sort((a, b) => a.place - b.place || (a.name < b.name ? -1 : 1))
+    const before = this.#countPairs();
+    const names = this.#activities.toSorted();
+    return names.map((name) => {
+      // In the order of names, or the additions' order could decide a tie.
+      const others = names.map((other) => [
+        before(name, other),
+        before(other, name),
+      ]).filter(([first, second]) => first! + second! > 0);
+      const shares = others.map(([first, second]) =>
+        first! / (first! + second!)
+      );
+      const sum = shares.reduce((a, b) => a + b, 0);
+      return { name, lead: others.length === 0 ? 0.5 : sum / others.length };
+    }).sort((a, b) => b.lead - a.lead)
       .map(({ name }, order) => ({
         step_id: uuidOf(options.workflowId, "step", name),
         name,
         type: options.goals.includes(name) ? "goal" : "action",
         order,
       }));
+  }
+
+  /** In how many cases one activity first comes up before another that does, too. */
+  #countPairs(): (first: string, second: string) => number {
+    const size = this.#activities.length;
+    const counts = new Uint32Array(size * size);
+    for (const { moments } of this.#cases()) {
+      const order = [...new Set(moments.map(({ activity }) => activity))];
+      for (const [place, first] of order.entries()) {
+        for (let i = place + 1; i < order.length; i++) {
+          counts[first * size + order[i]!]!++;
+        }
+      }
+    }
+    const numbers = this.#activityNumbers;
+    return (first, second) =>
+      counts[numbers.get(first)! * size + numbers.get(second)!]!;
   }
 
   /**
