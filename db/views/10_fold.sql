@@ -67,37 +67,33 @@ create or replace function fold(events_max int default 20000) returns int
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
-  claimed  int[];
+  start    int := (select random() * max(workflow_id) from workflow);
+  at       int := start;
+  wrapped  boolean := false;
+  hop      int;
+  claimed  int[] := '{}';
   folded   int;
 begin
   perform make_fold_tables();
 
-  -- Hop from workflow to workflow along the index, from a random one on, so that nobody starves.
-  with recursive start as (
-    select (random() * max(workflow_id))::int as workflow_id from workflow
-  ), waiting as (
-    (select q.workflow_id, 0 as lap from event_queue q, start
-     where q.workflow_id >= start.workflow_id order by 1 limit 1)
-    union all
-    select next.workflow_id, 0 from waiting, lateral (
-      select q.workflow_id from event_queue q where q.workflow_id > waiting.workflow_id order by 1 limit 1
-    ) next
-  ), waiting_before as (
-    (select q.workflow_id from event_queue q, start
-     where q.workflow_id < start.workflow_id order by 1 limit 1)
-    union all
-    select next.workflow_id from waiting_before, lateral (
-      select q.workflow_id from event_queue q, start
-      where q.workflow_id > waiting_before.workflow_id and q.workflow_id < start.workflow_id
-      order by 1 limit 1
-    ) next
-  ), round as materialized (
-    select workflow_id from (
-      select workflow_id from waiting union all select workflow_id from waiting_before
-    ) w limit 256
-  )
-  select array_agg(workflow_id) into claimed from round where lock_workflow(workflow_id);
-  if claimed is null then
+  -- From waiting workflow to waiting workflow along the index, once round, from a random one on, so
+  -- that nobody starves. 256 locks are few for Postgres, and many workflows for one batch.
+  loop
+    select q.workflow_id into hop from event_queue q
+    where q.workflow_id > at order by q.workflow_id limit 1;
+    if hop is null and not wrapped then
+      wrapped := true;
+      at := 0;
+      continue;
+    end if;
+    exit when hop is null or (wrapped and hop > start);
+    if lock_workflow(hop) then
+      claimed := claimed || hop;
+    end if;
+    exit when cardinality(claimed) = 256;
+    at := hop;
+  end loop;
+  if cardinality(claimed) = 0 then
     return 0;
   end if;
 
