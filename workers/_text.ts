@@ -52,31 +52,46 @@ export async function openLog(
   path: string,
   encoding?: string,
 ): Promise<OpenedLog> {
-  const text = decode(path, await openBytes(path), encoding);
+  const { file, bytes } = await openBytes(path);
+  const text = decode(path, bytes, encoding);
+
+  async function close(): Promise<void> {
+    await text.return();
+    // A read ahead may still be under way; that it was cut short is no news.
+    file.on("error", ignore).destroy();
+    if (file.closed) return;
+    await new Promise<void>((resolve) => file.once("close", resolve));
+  }
+  try {
+    const start = await readStart(path, text);
+    return { format: formatOf(path, start), text: prepend(start, text), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function readStart(
+  path: string,
+  text: AsyncGenerator<string, void>,
+): Promise<string> {
   let start = "";
   while (start.trimStart() === "") {
     const piece = await text.next();
     if (piece.done) throw new Error(`Cannot read ${path}: it is empty`);
     start += piece.value;
   }
-  const format = formatOf(start.trimStart());
-  if (format === null) {
-    await text.return();
-    throw new Error(
-      `Cannot read ${path}: it is a JSON array, expected one event a line (NDJSON)`,
-    );
-  }
-  return {
-    format,
-    text: prepend(start, text),
-    close: async () => void await text.return(),
-  };
+  return start;
 }
 
-function formatOf(start: string): LogFormat | null {
+function formatOf(path: string, text: string): LogFormat {
+  const start = text.trimStart();
   if (start.startsWith("<")) return "xes";
   if (start.startsWith("{")) return "ndjson";
-  return /^\[\s*[{\]]/.test(start) ? null : "csv";
+  if (!/^\[\s*[{\]]/.test(start)) return "csv";
+  throw new Error(
+    `Cannot read ${path}: it is a JSON array, expected one event a line (NDJSON)`,
+  );
 }
 
 async function* prepend(
@@ -87,7 +102,10 @@ async function* prepend(
   yield* rest;
 }
 
-async function openBytes(path: string): Promise<Readable> {
+/** The file, and what it unpacks to: itself where it is not packed. */
+async function openBytes(
+  path: string,
+): Promise<{ file: Readable; bytes: Readable }> {
   const magic = new Uint8Array(4);
   try {
     using file = await Deno.open(path);
@@ -102,15 +120,15 @@ async function openBytes(path: string): Promise<Readable> {
       `Cannot read ${path}: it is a zip archive (or a spreadsheet), expected CSV, XES or NDJSON, plain or gzipped`,
     );
   }
-  const bytes = createReadStream(path);
-  if (magic[0] !== 0x1f || magic[1] !== 0x8b) return bytes;
+  const file = createReadStream(path);
+  if (magic[0] !== 0x1f || magic[1] !== 0x8b) return { file, bytes: file };
   // `DecompressionStream` refuses files of several members, as bgzip and `cat` make.
-  const unpacked = createGunzip();
-  pipeline(bytes, unpacked, ignore);
-  return unpacked;
+  const bytes = createGunzip();
+  pipeline(file, bytes, ignore);
+  return { file, bytes };
 }
 
-/** The reader of the pipeline sees its errors itself. */
+/** Whoever reads sees the errors itself. */
 function ignore(): void {}
 
 /** What an error says, in words for the one who typed the command. */
