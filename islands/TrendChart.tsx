@@ -97,7 +97,12 @@ function Plot(
   const chart = useRef<uPlot | null>(null);
   const last = trend.points.length - 1;
 
-  useEffect(() => keepDrawn(root.current!, trend, chart, onMove), [trend]);
+  const [drawn, setDrawn] = useState(false);
+
+  useEffect(() => {
+    setDrawn(true);
+    return keepDrawn(root.current!, trend, chart, onMove);
+  }, [trend]);
 
   function onKeyDown(event: KeyboardEvent) {
     const target = keyTarget(event.key, at ?? last + 1, last);
@@ -107,20 +112,18 @@ function Plot(
     chart.current!.setCursor({ left, top: target === null ? -10 : 0 });
   }
 
-  return (
-    <div
-      ref={root}
-      class="plot"
-      role="slider"
-      tabIndex={0}
-      aria-label={TEXT.trend.chart}
-      aria-valuemin={0}
-      aria-valuemax={last}
-      aria-valuenow={at ?? last}
-      aria-valuetext={sentence(trend.points[at ?? last]!)}
-      onKeyDown={onKeyDown}
-    />
-  );
+  // What cannot be moved yet does not call itself a slider.
+  const slider = drawn && {
+    role: "slider" as const,
+    tabIndex: 0,
+    "aria-label": TEXT.trend.chart,
+    "aria-valuemin": 0,
+    "aria-valuemax": last,
+    "aria-valuenow": at ?? last,
+    "aria-valuetext": sentence(trend.points[at ?? last]!),
+    onKeyDown,
+  };
+  return <div ref={root} class="plot" {...slider} />;
 }
 
 /** Where a key moves the cursor: `null` away, `undefined` nowhere. */

@@ -101,12 +101,17 @@ export function formatSeconds(seconds: number | null): string {
   }
 
   const at = UNITS.findIndex(([, size]) => Math.round(seconds) >= size);
+  const [, lesserSize] = UNITS[at + 1]!;
+  // Rounded first: 23 h 59 min 45 s is a day, not 24 hours.
+  return formatWhole(Math.round(seconds / lesserSize) * lesserSize);
+}
+
+function formatWhole(seconds: number): string {
+  const at = UNITS.findIndex(([, size]) => seconds >= size);
   const [unit, size] = UNITS[at]!;
   const [lesserUnit, lesserSize] = UNITS[at + 1]!;
-  let whole = Math.floor(seconds / size);
-  let rest = Math.round((seconds - whole * size) / lesserSize);
-  if (rest * lesserSize >= size) [whole, rest] = [whole + 1, 0];
-  const parts = [formatUnit(whole, unit)];
+  const parts = [formatUnit(Math.floor(seconds / size), unit)];
+  const rest = Math.floor(seconds % size / lesserSize);
   if (rest > 0) parts.push(formatUnit(rest, lesserUnit));
   return parts.join(" ");
 }

@@ -1,0 +1,46 @@
+import { deepStrictEqual, match, ok } from "node:assert/strict";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+import { buildIslands } from "../../islands/build.ts";
+
+/** What a first visit may load, bytes of gzip. */
+const SCRIPT_BYTES_MAX = 45_000;
+const STYLE_BYTES_MAX = 12_000;
+
+Deno.test("buildIslands() writes hashed files that a first visit can afford", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const out = new URL(`${pathToFileURL(folder)}/dist/`);
+    const manifest = await buildIslands(out);
+    deepStrictEqual(Object.keys(manifest).sort(), [
+      "TrendChart",
+      "_hydrate",
+      "icon",
+      "style",
+    ]);
+    for (const url of Object.values(manifest)) {
+      match(url, /^\/assets\/\w+-[A-Z0-9]{8}\.(js|css|svg)$/);
+      const file = await Deno.stat(new URL(url.slice("/assets/".length), out));
+      ok(file.size > 0);
+    }
+    deepStrictEqual(
+      JSON.parse(await Deno.readTextFile(new URL("manifest.json", out))),
+      manifest,
+    );
+    const script = await gzippedBytes(out, ".js");
+    const style = await gzippedBytes(out, ".css");
+    ok(script > 0 && script <= SCRIPT_BYTES_MAX, `${script} bytes of script`);
+    ok(style > 0 && style <= STYLE_BYTES_MAX, `${style} bytes of style`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+async function gzippedBytes(folder: URL, ending: string): Promise<number> {
+  let bytes = 0;
+  for await (const { name } of Deno.readDir(folder)) {
+    if (!name.endsWith(ending)) continue;
+    bytes += gzipSync(await Deno.readFile(new URL(name, folder))).length;
+  }
+  return bytes;
+}

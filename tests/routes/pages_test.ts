@@ -1,0 +1,248 @@
+import {
+  deepStrictEqual,
+  doesNotMatch,
+  match,
+  ok,
+  strictEqual,
+} from "node:assert/strict";
+import {
+  createAccount,
+  createSignInLink,
+  type Grant,
+} from "../../db/access.ts";
+import { fold } from "../../db/events.ts";
+import { readQuery } from "../../routes/dashboard.tsx";
+import { dbTest, NOW, type World } from "../harness.ts";
+
+const WORKFLOW = "11111111-1111-4111-8111-111111111111";
+const STEP = "22222222-2222-4222-8222-222222222222";
+
+/** A name that would break out of text, an attribute, and a line. */
+const NAME = `<script>alert("1")</script> & 'مرحبا' 🎉`;
+
+async function signIn(
+  { app, sql, account }: World,
+  grant: { userId?: string; role?: Grant["role"] } = {},
+  accountId = account.account_id,
+): Promise<(path: string) => Promise<Response>> {
+  const token = await createSignInLink(sql, accountId, grant);
+  const answer = await app.request(`/sign-in?token=${token}`);
+  const cookie = answer.headers.get("set-cookie")!.split(";")[0]!;
+  return (path) =>
+    app.request(path, { headers: { cookie, accept: "text/html" } });
+}
+
+async function register({ app, key }: World, ownerId: string | null = null) {
+  const answer = await app.request(`/api/v1/workflows/${WORKFLOW}`, {
+    method: "PUT",
+    headers: {
+      authorization: `Bearer ${key}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({
+      name: NAME,
+      owner_id: ownerId,
+      steps: [{ step_id: STEP, name: NAME, type: "action", order: 1 }],
+    }),
+  });
+  strictEqual(answer.status, 200);
+}
+
+/** Three enrolments, of which one completes its only step and then as a whole. */
+async function enrolThree({ app, key, sql }: World) {
+  const at = (minutes: number) =>
+    new Date(NOW.getTime() - 86_400_000 + minutes * 60_000).toISOString();
+  const of = (n: number) => ({
+    workflow_id: WORKFLOW,
+    execution_id: `33333333-3333-4333-8333-33333333333${n}`,
+    contact_id: `contact ${n}`,
+  });
+  const events = [
+    ...[1, 2, 3].map((n) => ({
+      id: `enrolled ${n}`,
+      type: "execution.enrolled",
+      source: "api",
+      occurred_at: at(n),
+      ...of(n),
+    })),
+    { id: "in", type: "step.entered", step_id: STEP, occurred_at: at(4) },
+    { id: "out", type: "step.completed", step_id: STEP, occurred_at: at(94) },
+    { id: "end", type: "execution.completed", occurred_at: at(95) },
+  ].map((event) => ({ ...of(1), ...event }));
+  const answer = await app.request("/api/v1/events", {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${key}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify(events),
+  });
+  strictEqual(answer.status, 202);
+  while (await fold(sql) > 0);
+}
+
+function textOf(html: string): string {
+  return html.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ");
+}
+
+dbTest("GET /workflows/{id} shows the numbers of its events", async (world) => {
+  await register(world);
+  await enrolThree(world);
+  const get = await signIn(world);
+  const answer = await get(`/workflows/${WORKFLOW}`);
+  strictEqual(answer.status, 200);
+  const text = textOf(await answer.text());
+  match(text, /Enrolled 3 /);
+  match(text, /Active now 2 /);
+  match(text, /Completed 1 33\.3%/);
+  match(text, /3 enrolled, 1 completed and 0 converted in 30 days/);
+  match(text, /May 17 – Jun 15, 2026/u);
+  match(text, /1 1 100\.0% 0 0 0 0\.0% 1h 30m median 1h/);
+});
+
+dbTest(
+  "GET /workflows/{id} escapes names and needs no inline code",
+  async (world) => {
+    await register(world);
+    const get = await signIn(world);
+    const html = await (await get(`/workflows/${WORKFLOW}`)).text();
+    ok(html.includes("&lt;script>alert("));
+    doesNotMatch(html, /<script>/);
+    doesNotMatch(html, /<script[^>]*>(?!<\/script>)/);
+    doesNotMatch(html, /<[^>]+ (style|on\w+)=/);
+    doesNotMatch(html, /<style/);
+  },
+);
+
+dbTest(
+  "GET /workflows/{id} without events says how to send the first",
+  async (world) => {
+    await register(world);
+    const get = await signIn(world);
+    const html = await (await get(`/workflows/${WORKFLOW}`)).text();
+    match(html, /curl -X POST http:\/\/weir\.test\/api\/v1\/events/);
+    ok(html.includes(WORKFLOW));
+  },
+);
+
+dbTest(
+  "GET /workflows/{id} shows 30 days where the range cannot be read",
+  async (world) => {
+    await register(world);
+    const get = await signIn(world);
+    const range = "start_date=2026-06-02&end_date=2026-06-01";
+    const answer = await get(`/workflows/${WORKFLOW}?${range}`);
+    strictEqual(answer.status, 400);
+    const text = textOf(await answer.text());
+    match(text, /end_date: Must not be before start_date/);
+    match(text, /May 17 – Jun 15, 2026/u);
+  },
+);
+
+dbTest(
+  "GET /workflows/{id} is 403 for a member who does not own it",
+  async (world) => {
+    await register(world, "ana");
+    const path = `/workflows/${WORKFLOW}`;
+    const owner = await signIn(world, { userId: "ana", role: "member" });
+    strictEqual((await owner(path)).status, 200);
+    const other = await signIn(world, { userId: "bo", role: "member" });
+    const refused = await other(path);
+    strictEqual(refused.status, 403);
+    ok(!(await refused.text()).includes("alert("));
+  },
+);
+
+dbTest(
+  "GET /workflows/{id} is 404 for another account and for no id",
+  async (world) => {
+    await register(world);
+    const { account_id } = await createAccount(world.sql, "Other", "UTC");
+    const get = await signIn(world, {}, account_id);
+    for (const id of [WORKFLOW, "nonsense"]) {
+      const answer = await get(`/workflows/${id}`);
+      strictEqual(answer.status, 404);
+      match(await answer.text(), /There is nothing here/);
+    }
+  },
+);
+
+dbTest("GET / lists what the viewer may see, and searches", async (world) => {
+  await register(world, "ana");
+  await enrolThree(world);
+  const admin = await signIn(world);
+  match(textOf(await (await admin("/")).text()), /Active 3 2 1 33\.3%/);
+  match(await (await admin("/?search=ALERT")).text(), /&lt;script>/);
+  match(await (await admin("/?search=zzz")).text(), /No workflow matches/);
+  strictEqual((await admin("/?cursor=nonsense")).status, 303);
+
+  const owner = await signIn(world, { userId: "ana", role: "member" });
+  match(await (await owner("/")).text(), /&lt;script>/);
+  for (const grant of [{ userId: "bo" }, {}]) {
+    const member = await signIn(world, { ...grant, role: "member" as const });
+    const html = await (await member("/")).text();
+    doesNotMatch(html, /&lt;script>/);
+    match(html, /none is yours yet/);
+  }
+});
+
+dbTest("GET / of an empty account says how to begin", async (world) => {
+  const get = await signIn(world);
+  const html = await (await get("/")).text();
+  match(html, /curl -X PUT http:\/\/weir\.test\/api\/v1\/workflows\//);
+  ok(html.includes(world.account.account_uuid));
+});
+
+dbTest("GET /sign-in refuses a link that was used", async (world) => {
+  const { app, sql, account } = world;
+  const token = await createSignInLink(sql, account.account_id, {});
+  strictEqual((await app.request(`/sign-in?token=${token}`)).status, 303);
+  const again = await app.request(`/sign-in?token=${token}`);
+  strictEqual(again.status, 410);
+  strictEqual(again.headers.get("set-cookie"), null);
+  match(await again.text(), /does not work any more/);
+});
+
+dbTest(
+  "Pages send those who are not signed in to /sign-in",
+  async ({ app }) => {
+    for (const path of ["/", `/workflows/${WORKFLOW}`]) {
+      const answer = await app.request(path);
+      strictEqual(answer.status, 303);
+      strictEqual(answer.headers.get("location"), "/sign-in");
+    }
+    strictEqual((await app.request("/sign-in")).status, 401);
+  },
+);
+
+Deno.test("readQuery() takes the account's zone and its last 30 days by default", () => {
+  const { query, problem } = readQuery(
+    { utm_source: "mail", attribution: "event" },
+    { time_zone: "Pacific/Auckland" },
+    NOW,
+  );
+  strictEqual(problem, null);
+  deepStrictEqual(query, {
+    start_date: "2026-05-18",
+    end_date: "2026-06-16",
+    tz: "Pacific/Auckland",
+    granularity: "daily",
+    attribution: "event",
+    version: undefined,
+  });
+});
+
+for (
+  const [params, path] of [
+    [{ tz: "Mars/Olympus" }, "tz"],
+    [{ start_date: "2026-02-30" }, "start_date"],
+    [{ attribution: "x" }, "attribution"],
+    [{ version: "0" }, "version"],
+    [{ start_date: "2020-01-01" }, "end_date"],
+  ] as [Record<string, string>, string][]
+) {
+  Deno.test(`readQuery() names ${JSON.stringify(params)} as the problem`, () => {
+    const { problem } = readQuery(params, { time_zone: "UTC" }, NOW);
+    match(problem!, new RegExp(`^${path}: `));
+  });
+}
