@@ -5,17 +5,21 @@
  * @module
  */
 
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Metafile, stop } from "esbuild";
 
 /** Source name to public URL, e.g. `TrendChart` to `/assets/TrendChart-3FQ2.js`. */
 export type Manifest = Record<string, string>;
 
+const MANIFEST = "manifest.json";
+
 /**
  * Builds everything the browser loads. Every PascalCase `.tsx` in this folder is
- * an island; there is no list to keep.
+ * an island; there is no list to keep. A server that runs from the same folder, or
+ * builds into it at the same moment, is not disturbed.
  *
- * @param outDir Where to write, ending in a slash; emptied first.
+ * @param outDir Where to write, ending in a slash; what is not of this build goes.
  * @returns What was also written to `manifest.json`.
  * @throws {Error} When a source does not compile.
  */
@@ -27,13 +31,13 @@ export async function buildIslands(outDir: URL): Promise<Manifest> {
   );
   const islands = files.filter((name) => /^[A-Z]\w*\.tsx$/.test(name)).sort();
 
-  await Deno.remove(outDir, { recursive: true }).catch(ignoreMissing);
   try {
-    const { metafile } = await build({
+    const { metafile, outputFiles } = await build({
       absWorkingDir: fileURLToPath(folder),
       entryPoints: [...islands, "_hydrate.ts", "style.css", "icon.svg"],
       entryNames: "[name]-[hash]",
       outdir: fileURLToPath(outDir),
+      write: false,
       bundle: true,
       splitting: true,
       format: "esm",
@@ -46,10 +50,10 @@ export async function buildIslands(outDir: URL): Promise<Manifest> {
       logLevel: "warning",
     });
     const manifest = readManifest(metafile);
-    await Deno.writeTextFile(
-      new URL("manifest.json", outDir),
-      JSON.stringify(manifest, null, 2),
-    );
+    await writeAll(outDir, [
+      ...outputFiles.map(({ path, contents }) => [basename(path), contents]),
+      [MANIFEST, new TextEncoder().encode(JSON.stringify(manifest, null, 2))],
+    ] as [string, Uint8Array][]);
     return manifest;
   } finally {
     // The compiler is a child process that would outlive the build.
@@ -69,6 +73,24 @@ function readManifest(metafile: Metafile): Manifest {
     }`;
   }
   return manifest;
+}
+
+async function writeAll(
+  folder: URL,
+  files: [name: string, contents: Uint8Array][],
+): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  for (const [name, contents] of files) {
+    // Renamed into place, so that nobody ever reads half a file.
+    const half = new URL(`.${crypto.randomUUID()}`, folder);
+    await Deno.writeFile(half, contents);
+    await Deno.rename(half, new URL(name, folder));
+  }
+  const names = new Set(files.map(([name]) => name));
+  for await (const { name } of Deno.readDir(folder)) {
+    if (names.has(name) || name.startsWith(".")) continue;
+    await Deno.remove(new URL(name, folder)).catch(ignoreMissing);
+  }
 }
 
 function ignoreMissing(error: unknown): void {

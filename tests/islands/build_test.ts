@@ -36,6 +36,22 @@ Deno.test("buildIslands() writes hashed files that a first visit can afford", as
   }
 });
 
+Deno.test("buildIslands() again keeps its files and removes those of others", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const out = new URL(`${pathToFileURL(folder)}/`);
+    await Deno.writeTextFile(new URL("old-AAAAAAAA.js", out), "");
+    const first = await buildIslands(out);
+    deepStrictEqual(await buildIslands(out), first);
+    const names = await Array.fromAsync(Deno.readDir(out), ({ name }) => name);
+    const wanted = Object.values(first).map((url) => url.split("/").at(-1)!);
+    deepStrictEqual(wanted.filter((name) => !names.includes(name)), []);
+    ok(!names.includes("old-AAAAAAAA.js"));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 async function gzippedBytes(folder: URL, ending: string): Promise<number> {
   let bytes = 0;
   for await (const { name } of Deno.readDir(folder)) {
