@@ -97,7 +97,7 @@ export const TEXT = {
     medianConversion: (duration: string) => `Median ${duration} to convert`,
     noConversion: "None has converted yet",
     ofEnrolled: "of enrolled",
-    ofSettled: (rate: string) => `${rate} of those who are through`,
+    ofSettled: (rate: string) => `${rate} of those who have ended`,
   },
 
   trend: {
@@ -161,7 +161,7 @@ export const TEXT = {
       goal: "Goal",
     },
     unknownType: "Not in the definition",
-    overall: (rate: string) => `${rate} of those enrolled come through.`,
+    overall: (rate: string) => `${rate} of those enrolled complete.`,
     lost: (dropped: string, entered: string, rate: string) =>
       `${dropped} of the ${entered} who enter it drop off (${rate}).`,
     mostLostAt: "Most are lost at",

@@ -109,7 +109,7 @@ function FunnelRow({ step, place, flow, bottleneck, slowest }: {
       <th scope="row" role="rowheader">
         <span class="step-name">
           <span class="step-place">{place}</span>
-          <bdi>{step.step_name}</bdi>
+          <bdi title={step.step_name}>{step.step_name}</bdi>
         </span>
         <span class="step-facts">
           {step.step_type
