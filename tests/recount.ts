@@ -1,0 +1,339 @@
+/**
+ * Every projection and rollup, recomputed plainly from `weir.event` by the words of
+ * the contract, and held against what is stored. Written without a look at the fold.
+ *
+ * @module
+ */
+
+import type { Sql } from "../db/client.ts";
+
+/** Differences that are told of one table: more say nothing new. */
+const DIFFERENCES_MAX = 5;
+
+/** What is stored of one kind, and what the contract says; both with the same columns. */
+interface Comparison {
+  name: string;
+  stored: string;
+  expected: string;
+}
+
+function microseconds(interval: string): string {
+  return `(extract(epoch from (${interval})) * 1000000)::bigint`;
+}
+
+function quarterHour(instant: string): string {
+  return `to_timestamp(floor(extract(epoch from ${instant}) / 900) * 900)`;
+}
+
+/** The order of events. */
+const PLACE = "occurred_at, sequence, event_id";
+
+/** All events that do not wait in the queue, with the settings of their workflow. */
+const FACTS = `
+create temp table fact on commit drop as
+select e.*, s.step_id, g.goal_id, w.goal_ends_execution as goal_ends, a.time_zone,
+  w.conversion_window_us * interval '1 microsecond' as open_for
+from weir.event e
+join weir.workflow w using (workflow_id)
+join weir.account a using (account_id)
+left join weir.step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+left join weir.goal g on g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid
+where not exists (
+  select from weir.event_queue q where q.workflow_id = e.workflow_id and q.event_id = e.event_id);
+analyze fact`;
+
+/** Executions that are enrolled, with their end. */
+const ENROLLED = `
+create temp table enrolled on commit drop as
+with enrolment as (
+  select distinct on (workflow_id, execution_id) * from fact
+  where type = 'execution.enrolled'
+  order by workflow_id, execution_id, ${PLACE}
+), ending as (
+  select distinct on (workflow_id, execution_id) *, case type
+    when 'execution.completed' then 'completed' when 'execution.failed' then 'error'
+    when 'goal.achieved' then 'goal_achieved' else reason end as word
+  from fact
+  where type in ('execution.completed', 'execution.exited', 'execution.failed')
+    or type = 'goal.achieved' and goal_ends
+  order by workflow_id, execution_id, ${PLACE}
+)
+select n.workflow_id, n.execution_id, n.contact_id, n.source, n.version, n.time_zone,
+  n.occurred_at as enrolled_at, n.occurred_at + n.open_for as window_end, e.word,
+  case when e.word is not null then greatest(e.occurred_at, n.occurred_at) end as ended_at,
+  e.occurred_at as end_at, e.sequence as end_sequence, e.event_id as end_event,
+  case when e.word is null then 'active'
+    when e.word in ('completed', 'goal_achieved', 'error') then e.word else 'exited' end as status
+from enrolment n left join ending e using (workflow_id, execution_id);
+analyze enrolled`;
+
+/** Goals that convert, each once an execution. */
+const GOALS = `
+create temp table achieved on commit drop as
+with converting as (
+  select f.*, x.version as enrolled_version, x.enrolled_at,
+    greatest(f.occurred_at, x.enrolled_at) as achieved_at
+  from fact f join enrolled x using (workflow_id, execution_id)
+  where f.type = 'goal.achieved' and (x.word is null
+    or (f.occurred_at, f.sequence, f.event_id) <= (x.end_at, x.end_sequence, x.end_event)
+    or greatest(f.occurred_at, x.enrolled_at) < x.window_end)
+), once as (
+  select distinct on (workflow_id, execution_id, goal_id) * from converting
+  order by workflow_id, execution_id, goal_id, ${PLACE}
+)
+select *, row_number() over (
+  partition by workflow_id, execution_id order by ${PLACE}) = 1 as is_first
+from once;
+analyze achieved`;
+
+/** Steps of all executions; `time_us` is 0 while open. */
+const STEPS = `
+create temp table visited on commit drop as
+select *, greatest(0, ${
+  microseconds("completed_at - coalesce(entered_at, completed_at)")
+}) * (completed_at is not null)::int as time_us
+from (
+  select workflow_id, execution_id, step_id,
+    count(*) filter (where type = 'step.entered') as visits,
+    min(occurred_at) filter (where type = 'step.entered') as entered_at,
+    min(occurred_at) filter (where type = 'step.completed') as completed_at,
+    (array_agg(sequence order by ${PLACE}) filter (where type = 'step.completed'))[1] as sequence,
+    (array_agg(event_id order by ${PLACE}) filter (where type = 'step.completed'))[1] as event_id
+  from fact where type in ('step.entered', 'step.completed')
+  group by workflow_id, execution_id, step_id
+) s;
+analyze visited`;
+
+/** What an execution is in the end. */
+const LIVED = `
+create temp table lived on commit drop as
+with last_step as (
+  select distinct on (workflow_id, execution_id) * from visited
+  order by workflow_id, execution_id, completed_at desc nulls first, sequence desc, event_id desc
+)
+select x.*, g.achieved_at as converted_at,
+  case when status in ('exited', 'error') and l.completed_at is not null then l.step_id end as left_after,
+  case when status in ('completed', 'goal_achieved')
+    then ${microseconds("ended_at - x.enrolled_at")} end as duration_us,
+  ${microseconds("g.achieved_at - x.enrolled_at")} as conversion_us
+from enrolled x
+left join last_step l using (workflow_id, execution_id)
+left join achieved g on g.workflow_id = x.workflow_id and g.execution_id = x.execution_id
+  and g.is_first;
+analyze lived`;
+
+/** Each execution once by cohort, once where it ended, once where it converted. */
+const MOMENTS = `
+create temp table moment on commit drop as
+select kind, at, ${quarterHour("at")} as bucket, l.*,
+  status in ('completed', 'goal_achieved') as completes, status in ('exited', 'error') as exits
+from lived l cross join lateral (
+  values ('cohort', enrolled_at), ('end', ended_at), ('conversion', converted_at)) as m(kind, at)
+where at is not null;
+analyze moment`;
+
+const STAGES = [FACTS, ENROLLED, GOALS, STEPS, LIVED, MOMENTS];
+
+/** Rollups hold zeros where something was counted and moved away: they mean nothing. */
+function rollup(
+  table: string,
+  keys: string,
+  sums: Record<string, string>,
+  source: string,
+): Comparison {
+  const names = Object.keys(sums).join(", ");
+  const counted = Object.entries(sums)
+    .map(([name, sum]) => `coalesce(${sum}, 0) as ${name}`).join(", ");
+  const some = `where 0 <> any (array[${names}]::numeric[])`;
+  return {
+    name: table,
+    stored: `select ${keys}, ${names} from weir.${table} ${some}`,
+    expected: `select * from (
+      select ${keys}, ${counted} from ${source} group by ${keys}) counted ${some}`,
+  };
+}
+
+function countIf(condition: string): string {
+  return `count(*) filter (where ${condition})`;
+}
+
+function sumOf(kind: string, column: string): string {
+  return `sum(${column}) filter (where kind = '${kind}')`;
+}
+
+const ROLLUPS: Comparison[] = [
+  rollup("workflow_15min", "workflow_id, bucket, version", {
+    enrolled: countIf("kind = 'cohort'"),
+    enrolled_trigger: countIf("kind = 'cohort' and source = 'trigger'"),
+    enrolled_bulk: countIf("kind = 'cohort' and source = 'bulk'"),
+    enrolled_api: countIf("kind = 'cohort' and source = 'api'"),
+    enrolled_manual: countIf("kind = 'cohort' and source = 'manual'"),
+    cohort_completed: countIf("kind = 'cohort' and completes"),
+    cohort_exited: countIf("kind = 'cohort' and exits"),
+    cohort_converted: countIf("kind = 'cohort' and converted_at is not null"),
+    cohort_settled_converted: countIf(
+      "kind = 'cohort' and converted_at is not null and ended_at is not null",
+    ),
+    completed: countIf("kind = 'end' and completes"),
+    exited: countIf("kind = 'end' and exits"),
+    converted: countIf("kind = 'conversion'"),
+    cohort_duration_us: sumOf("cohort", "duration_us"),
+    cohort_conversion_us: sumOf("cohort", "conversion_us"),
+    duration_us: sumOf("end", "duration_us"),
+    conversion_us: sumOf("conversion", "conversion_us"),
+  }, "moment"),
+  rollup("workflow_running", "workflow_id, version", {
+    executions: countIf("status = 'active'"),
+  }, "lived"),
+  rollup("reason_15min", "workflow_id, bucket, version, reason", {
+    cohort_ends: countIf("kind = 'cohort'"),
+    ends: countIf("kind = 'end'"),
+  }, "(select *, word as reason from moment where word is not null) m"),
+  rollup(
+    "goal_15min",
+    "workflow_id, bucket, version, goal_id",
+    {
+      cohort_achieved: countIf("kind = 'cohort'"),
+      cohort_first: countIf("kind = 'cohort' and is_first"),
+      achieved: countIf("kind = 'event'"),
+      first: countIf("kind = 'event' and is_first"),
+    },
+    `(select workflow_id, goal_id, enrolled_version as version, is_first, kind,
+      ${quarterHour("at")} as bucket
+    from achieved cross join lateral (
+      values ('cohort', enrolled_at), ('event', achieved_at)) as k(kind, at)) g`,
+  ),
+  rollup(
+    "step_15min",
+    "workflow_id, bucket, version, step_id",
+    {
+      entered: "count(*)",
+      completed: countIf("completed_at is not null"),
+      dropped_off: countIf(
+        "completed_at is null and status in ('exited', 'error')",
+      ),
+      goal_exits: countIf(
+        "completed_at is null and status in ('completed', 'goal_achieved')",
+      ),
+      left_after: countIf("left_after = step_id"),
+      visits: "sum(greatest(visits, 1))",
+      time_us: "sum(time_us)",
+    },
+    `(select *, ${quarterHour("enrolled_at")} as bucket
+    from lived join visited using (workflow_id, execution_id)) s`,
+  ),
+  rollup(
+    "action_15min",
+    "workflow_id, bucket, version, step_id",
+    {
+      executions: "count(*)",
+      successes: countIf("succeeded"),
+      duration_us: "sum(duration_us)",
+    },
+    `(select f.workflow_id, f.step_id, f.succeeded, f.duration_us, x.version,
+      ${quarterHour("f.occurred_at")} as bucket
+    from fact f join lived x using (workflow_id, execution_id)
+    where f.type = 'action.executed') a`,
+  ),
+  rollup(
+    "histogram_day",
+    "workflow_id, measure, day, subject_id, version, bin",
+    {
+      samples: "count(*)",
+    },
+    `(select workflow_id, measure::weir.measure, (at at time zone time_zone)::date as day,
+      subject_id, version, weir.histogram_bin(us) as bin
+    from (
+      select workflow_id, case kind when 'cohort' then 'cohort_duration' else 'duration' end,
+        at, time_zone, 0, version, duration_us
+      from moment where kind in ('cohort', 'end') and duration_us is not null
+      union all
+      select workflow_id, case kind when 'cohort' then 'cohort_conversion' else 'conversion' end,
+        at, time_zone, 0, version, conversion_us
+      from moment where kind in ('cohort', 'conversion') and conversion_us is not null
+      union all
+      select workflow_id, 'step_time', enrolled_at, time_zone, step_id, version, time_us
+      from lived join visited using (workflow_id, execution_id) where completed_at is not null
+      union all
+      select f.workflow_id, 'action_duration', f.occurred_at, f.time_zone, f.step_id, x.version,
+        f.duration_us
+      from fact f join lived x using (workflow_id, execution_id) where f.type = 'action.executed'
+    ) as sample(workflow_id, measure, at, time_zone, subject_id, version, us)) h`,
+  ),
+];
+
+const PROJECTIONS: Comparison[] = [
+  {
+    name: "execution",
+    stored:
+      `select workflow_id, execution_id, enrolled_at, contact_id, source, version,
+        status::text, ended_at, end_reason, converted_at, left_after
+      from weir.execution where status is not null`,
+    expected:
+      `select workflow_id, execution_id, enrolled_at, contact_id, source, version,
+        status, ended_at, word, converted_at, left_after
+      from lived`,
+  },
+  {
+    name: "execution_step",
+    stored:
+      `select workflow_id, execution_id, step_id, visits, entered_at, completed_at
+      from weir.execution_step`,
+    expected:
+      `select workflow_id, execution_id, step_id, visits, entered_at, completed_at
+      from visited`,
+  },
+  {
+    name: "execution_goal",
+    stored:
+      `select workflow_id, execution_id, goal_id, achieved_at, is_conversion
+      from weir.execution_goal where achieved_at is not null`,
+    expected:
+      `select workflow_id, execution_id, goal_id, achieved_at, is_first from achieved`,
+  },
+  {
+    name: "parked_action",
+    stored:
+      `select workflow_id, execution_id, step_id, occurred_at, duration_us, succeeded
+      from weir.parked_action`,
+    expected:
+      `select workflow_id, execution_id, step_id, occurred_at, duration_us, succeeded
+      from fact f where type = 'action.executed' and not exists (
+        select from lived l
+        where l.workflow_id = f.workflow_id and l.execution_id = f.execution_id)`,
+  },
+  {
+    name: "event_key",
+    stored: `select workflow_id, count(*) from weir.event_key group by 1`,
+    expected: `select workflow_id, count(*) from weir.event group by 1`,
+  },
+];
+
+/**
+ * Recomputes every projection and rollup from the stored events that do not wait in
+ * the queue, in one snapshot: it may be asked at any instant, also while others write
+ * and fold, and holds unless a changed setting still owes its `recompute()`.
+ *
+ * @param sql Client; one connection of it is used.
+ * @returns What differs, a line each; empty when every number is right.
+ */
+export async function recount(sql: Sql): Promise<string[]> {
+  return await sql.begin("isolation level repeatable read", async (tx) => {
+    for (const stage of STAGES) await tx.unsafe(stage);
+    const differences: string[] = [];
+    for (const { name, stored, expected } of [...PROJECTIONS, ...ROLLUPS]) {
+      const rows = await tx.unsafe<{ side: string; row: string }[]>(`
+        with stored as materialized (${stored}), expected as materialized (${expected})
+        select 'is' as side, to_jsonb(a)::text as row
+        from (select * from stored except all select * from expected) a
+        union all
+        select 'should be', to_jsonb(b)::text
+        from (select * from expected except all select * from stored) b
+        order by row limit ${DIFFERENCES_MAX}`);
+      differences.push(
+        ...rows.map(({ side, row }) => `${name} ${side} ${row}`),
+      );
+    }
+    return differences;
+  });
+}
