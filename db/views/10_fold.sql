@@ -299,7 +299,7 @@ begin
     case when is_now.status <> 'active' then final.reason end,
     converted.at,
     case when converted.at is not null then goal.goal_id end,
-    is_now.status in ('exited', 'error')
+    coalesce(is_now.status in ('exited', 'error'), false)  -- null: not enrolled
       or (b.enrolled_at, b.version, b.status)
         is distinct from (enrolment.occurred_at, enrolment.version, is_now.status),
     b.enrolled_at, b.ended_at, b.converted_at, b.version, b.left_after, b.status, b.source, b.end_reason
