@@ -29,6 +29,7 @@ create or replace function record_events(account int, events json)
 returns table (outcome text)
 language plpgsql
 set enable_nestloop = off
+set enable_seqscan = off
 set search_path = weir, pg_temp as $$
 declare
   fresh  int[];
