@@ -98,6 +98,7 @@ async function createWorld(sql: Sql, database_url: string): Promise<World> {
     return createApp({
       sql,
       now: () => clock.now,
+      dist: new URL("../dist/", import.meta.url),
       manifest: {},
       publicUrl: "http://weir.test",
       log: createLog("error"),

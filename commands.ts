@@ -1,0 +1,128 @@
+/**
+ * The administrative commands. Each prints its result alone on the last line of
+ * stdout, so that scripts can take it; everything else goes to stderr.
+ *
+ * @module
+ */
+
+import { parseArgs, type ParseArgsConfig } from "node:util";
+import { z } from "zod";
+import {
+  type Account,
+  createAccount,
+  createKey,
+  createSignInLink,
+  findAccount,
+} from "./db/access.ts";
+import type { Sql } from "./db/client.ts";
+import { ROLES, SCOPES, TimeZone } from "./db/schema.ts";
+
+/** What a command works with. */
+export interface Command {
+  /** What follows its name. */
+  args: string[];
+  /** A client of an up-to-date database. */
+  sql: Sql;
+  /** Takes the result. */
+  print(line: string): void;
+  /** Where browsers reach us, without a slash at its end. */
+  publicUrl(): Promise<string>;
+}
+
+/** What was asked for cannot be meant; answered with how to ask. */
+export class UsageError extends Error {}
+
+/** `account create NAME [--time-zone ZONE]`: prints the account's id. */
+export async function account({ args, sql, print }: Command): Promise<void> {
+  const { values, positionals } = parse(args, {
+    "time-zone": { type: "string" },
+  });
+  const [verb, name, ...rest] = positionals;
+  if (verb !== "create" || !name || rest.length > 0) {
+    throw new UsageError("Cannot make an account: say `account create NAME`");
+  }
+  const zone = TimeZone.safeParse(values["time-zone"] ?? "UTC");
+  if (!zone.success) {
+    throw new UsageError(
+      `Cannot make an account: "${
+        values["time-zone"]
+      }" is not an IANA time zone`,
+    );
+  }
+  print((await createAccount(sql, name, zone.data)).account_uuid);
+}
+
+/** `key create --account ID --scopes a,b [--user ID] [--role R]`: prints the key. */
+export async function key({ args, sql, print }: Command): Promise<void> {
+  const { values, positionals } = parse(args, {
+    ...GRANT_FLAGS,
+    scopes: { type: "string" },
+  });
+  if (positionals.join(" ") !== "create") {
+    throw new UsageError("Cannot make a key: say `key create`");
+  }
+  const scopes = z.array(z.enum(SCOPES)).min(1)
+    .safeParse(values.scopes?.split(",").map((scope) => scope.trim()) ?? []);
+  if (!scopes.success) {
+    throw new UsageError(
+      `Cannot make a key: --scopes takes any of ${SCOPES.join(",")}`,
+    );
+  }
+  const { account_id } = await requireAccount(sql, values.account);
+  const grant = { scopes: [...new Set(scopes.data)], ...grantOf(values) };
+  print(await createKey(sql, account_id, grant));
+}
+
+/** `sign-in --account ID [--user ID] [--role R]`: prints a link that works once. */
+export async function signIn(command: Command): Promise<void> {
+  const { args, sql, print } = command;
+  const { values, positionals } = parse(args, GRANT_FLAGS);
+  if (positionals.length > 0) {
+    throw new UsageError(
+      `Cannot make a link: "${positionals.join(" ")}" is not expected`,
+    );
+  }
+  const { account_id } = await requireAccount(sql, values.account);
+  const token = await createSignInLink(sql, account_id, grantOf(values));
+  print(`${await command.publicUrl()}/sign-in?token=${token}`);
+}
+
+/** `import FILE --account ID --workflow NAME [flags]`: prints the workflow's id. */
+export async function importFile({ args, sql, print }: Command): Promise<void> {
+  const { importCommand } = await import("./workers/import.ts");
+  await importCommand(sql, args, print);
+}
+
+const GRANT_FLAGS = {
+  account: { type: "string" },
+  user: { type: "string" },
+  role: { type: "string" },
+} as const;
+
+/** A person is a member unless it is said otherwise; a machine has nothing of its own. */
+function grantOf(flags: { user?: string; role?: string }) {
+  const role = z.enum(ROLES)
+    .safeParse(flags.role ?? (flags.user ? "member" : "admin"));
+  if (!role.success) {
+    throw new UsageError(`Cannot grant: --role is one of ${ROLES.join(", ")}`);
+  }
+  return { role: role.data, ...(flags.user ? { userId: flags.user } : {}) };
+}
+
+async function requireAccount(sql: Sql, id?: string): Promise<Account> {
+  if (!id) throw new UsageError("Cannot go on: --account ID is missing");
+  const found = await findAccount(sql, id);
+  if (!found) throw new Error(`Cannot go on: there is no account "${id}"`);
+  return found;
+}
+
+function parse<T extends NonNullable<ParseArgsConfig["options"]>>(
+  args: string[],
+  options: T,
+) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(`Cannot go on: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,432 @@
+/**
+ * Composition root: the only file that reads the environment, makes a client, or
+ * knows which command was asked for.
+ *
+ * @module
+ */
+
+import {
+  account,
+  type Command,
+  importFile,
+  key,
+  signIn,
+  UsageError,
+} from "./commands.ts";
+import { createSignInLink } from "./db/access.ts";
+import { connect, type Sql } from "./db/client.ts";
+import { startEmbedded } from "./db/embedded.ts";
+import { createLog, type Log } from "./db/log.ts";
+import { migrate, pendingMigrations } from "./db/migrate.ts";
+import { ROLES, SCOPES } from "./db/schema.ts";
+import type { Manifest } from "./islands/build.ts";
+import { DEFAULT_PORT, readSettings, type Settings } from "./settings.ts";
+import { launcherGone } from "./workers/_launcher.ts";
+import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
+import { type Job, runJobs } from "./workers/run.ts";
+
+const USAGE = `Usage: deno task COMMAND
+
+  demo       everything, on a database of its own, with living demo data
+  start      serve and work in one process
+  serve      answer requests
+  work       run the jobs
+  migrate    bring the database up to date
+  build      build what browsers load into dist/
+  account    create NAME [--time-zone ZONE]
+  key        create --account ID --scopes ${SCOPES.join(",")}
+             [--user ID] [--role ${ROLES.join("|")}]
+  sign-in    --account ID [--user ID] [--role ${ROLES.join("|")}]
+  import     FILE --account ID --workflow NAME [flags], see import --help
+
+Settings are environment variables, see .env.example.`;
+
+/** The demo takes the next free port, so that two can be looked at side by side. */
+const DEMO_PORTS = 20;
+
+/** A read or a batch that takes longer does more harm than its failure, ms. */
+const WEB_STATEMENT_TIMEOUT_MS = 15_000;
+
+/** One round of a job, ms. */
+const WORK_STATEMENT_TIMEOUT_MS = 10 * 60_000;
+
+/** Requests that take longer to finish are cut off when we are told to stop, ms. */
+const DRAIN_MS_MAX = 10_000;
+
+/** Commits of events within this are one wake-up of the fold, ms. */
+const RING_MS = 100;
+
+const DIST = new URL("dist/", import.meta.url);
+
+/** What every command is given. */
+interface Context {
+  settings: Settings;
+  args: string[];
+  log: Log;
+  /** Told to stop: by a signal, or because whoever launched us is gone. */
+  signal: AbortSignal;
+}
+
+/** Where the database is. */
+interface Database {
+  /** For short statements; there may be a transaction pooler between. */
+  pooled: string;
+  /** For everything that needs a session of its own. */
+  direct: string;
+}
+
+const COMMANDS: Record<string, (context: Context) => Promise<void>> = {
+  demo,
+  start,
+  serve,
+  work,
+  migrate: runMigrate,
+  build: runBuild,
+  account: administrative(account),
+  key: administrative(key),
+  "sign-in": administrative(signIn),
+  import: administrative(importFile),
+};
+
+async function demo(context: Context): Promise<void> {
+  const { settings, signal } = context;
+  // Whoever waits for the link wants to see it, and not a line for every job.
+  const log = createLog(settings.LOG_LEVEL ?? "warn");
+  const { seedDemo } = await import("./workers/demo.ts");
+  const { simulate } = await import("./workers/simulate.ts");
+  await withDatabase(settings, async (database) => {
+    const manifest = await prepare(database, signal);
+    const accounts = await unlessStopped(
+      signal,
+      withClient(database, (sql) => seedDemo(sql, tell, new Date())),
+    );
+    await run({ ...context, log }, database, manifest, [fold, simulate], {
+      ports: settings.PORT === undefined ? DEMO_PORTS : 1,
+      async onListening(sql, url) {
+        const token = await createSignInLink(sql, accounts[0]!.account_id, {});
+        tell("Weir is ready; Ctrl-C ends it. Sign in once with this link:");
+        console.log(`${url}/sign-in?token=${token}`);
+      },
+    });
+  });
+}
+
+async function start(context: Context): Promise<void> {
+  await withDatabase(context.settings, async (database) => {
+    const manifest = await prepare(database, context.signal);
+    await run(context, database, manifest, [fold]);
+  });
+}
+
+async function serve(context: Context): Promise<void> {
+  await withDatabase(context.settings, async (database) => {
+    await refuseOldSchema(database);
+    await run(context, database, await readManifest(), []);
+  });
+}
+
+async function work(context: Context): Promise<void> {
+  await withDatabase(context.settings, async (database) => {
+    await refuseOldSchema(database);
+    await run(context, database, null, [fold]);
+  });
+}
+
+async function runMigrate({ settings }: Context): Promise<void> {
+  await withDatabase(settings, async (database) => {
+    const ran = await withClient(database, (sql) => migrate(sql, tell));
+    tell(ran.length === 0 ? "All was up to date" : `${ran.length} files ran`);
+  });
+}
+
+async function runBuild(): Promise<void> {
+  const { buildIslands } = await import("./islands/build.ts");
+  tell(Object.values(await buildIslands(DIST)).join("\n"));
+}
+
+/** On a database that lacks migrations the embedded one gets them, others are refused. */
+function administrative(
+  command: (command: Command) => Promise<void>,
+): (context: Context) => Promise<void> {
+  return ({ settings, args }) =>
+    withDatabase(settings, async (database) => {
+      if (settings.DATABASE_URL) await refuseOldSchema(database);
+      await withClient(database, async (sql) => {
+        if (!settings.DATABASE_URL) await migrate(sql);
+        await command({
+          args,
+          sql,
+          print: (line) => console.log(line),
+          publicUrl: () => findPublicUrl(settings),
+        });
+      });
+    });
+}
+
+async function prepare(
+  database: Database,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const { buildIslands } = await import("./islands/build.ts");
+  tell("Bringing the database up to date");
+  await unlessStopped(signal, withClient(database, (sql) => migrate(sql)));
+  tell("Building the pages");
+  return await unlessStopped(signal, buildIslands(DIST));
+}
+
+/**
+ * Serves where there is a manifest and works where there are jobs, until told to
+ * stop; then finishes what is under way.
+ */
+async function run(
+  context: Context,
+  { pooled, direct }: Database,
+  manifest: Manifest | null,
+  jobs: Job[],
+  options: ServeOptions = {},
+): Promise<void> {
+  const { log, signal } = context;
+  const web = connect(pooled, {
+    max: 8,
+    statementTimeoutMs: WEB_STATEMENT_TIMEOUT_MS,
+    name: "weir serve",
+  });
+  const sql = connect(direct, {
+    max: 4,
+    statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
+    name: "weir work",
+  });
+  // One of them failing ends the other.
+  const failed = new AbortController();
+  const stopping = AbortSignal.any([signal, failed.signal]);
+  const parts = [runJobs(jobs, { sql, log, signal: stopping })];
+  if (manifest) {
+    parts.push(
+      answerRequests({ ...context, signal: stopping }, web, manifest, options),
+    );
+  }
+  try {
+    await Promise.all(parts).catch((error) => {
+      failed.abort();
+      throw error;
+    }).finally(() => Promise.allSettled(parts));
+  } finally {
+    await Promise.all([web.end({ timeout: 5 }), sql.end({ timeout: 5 })]);
+  }
+  log.info("stopped");
+}
+
+/** What differs between serving and showing. */
+interface ServeOptions {
+  /** How many ports to try. */
+  ports?: number;
+  /** Called once requests are answered. */
+  onListening?(sql: Sql, publicUrl: string): Promise<void>;
+}
+
+async function answerRequests(
+  { settings, log, signal }: Context,
+  sql: Sql,
+  manifest: Manifest,
+  options: ServeOptions,
+): Promise<void> {
+  const { createApp } = await import("./routes/app.ts");
+  const bell = createBell(sql, log);
+  // The app knows its address, and that may be any free port: so the port comes first.
+  let answer: Deno.ServeHandler = () => new Response(null, { status: 503 });
+  const server = listen(
+    settings,
+    options.ports ?? 1,
+    (request, info) => answer(request, info),
+  );
+  const { port } = server.addr;
+  const publicUrl = settings.PUBLIC_URL ?? urlOf(settings.HOST, port);
+  answer = createApp({
+    sql,
+    now: () => new Date(),
+    dist: DIST,
+    manifest,
+    publicUrl,
+    log,
+    eventsAccepted: bell.ring,
+  }).fetch;
+  if (!settings.DATABASE_URL) {
+    await Deno.writeTextFile(addressFile(settings), publicUrl);
+  }
+  await options.onListening?.(sql, publicUrl);
+  log.info("listening", { url: publicUrl });
+
+  await stopped(signal);
+  log.info("draining");
+  const tooLate = AbortSignal.timeout(DRAIN_MS_MAX);
+  await Promise.race([server.shutdown(), stopped(tooLate)]);
+  bell.remove();
+}
+
+function listen(
+  { HOST, PORT = DEFAULT_PORT }: Settings,
+  ports: number,
+  handler: Deno.ServeHandler<Deno.NetAddr>,
+): Deno.HttpServer<Deno.NetAddr> {
+  for (let port = PORT;; port++) {
+    try {
+      return Deno.serve({ hostname: HOST, port, onListen() {} }, handler);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+      if (port + 1 < PORT + ports) continue;
+      throw new Error(
+        `Cannot listen on ${HOST}:${port}: the port is in use, set PORT to another`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** Many commits in a short time are one wake-up, after the last of which nothing waits. */
+function createBell(
+  sql: Sql,
+  log: Log,
+): { ring(): void; remove(): void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return {
+    ring() {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        sql`select pg_notify(${EVENT_ACCEPTED}, '')`
+          .catch((error) => log.warn("cannot wake the fold", { error }));
+      }, RING_MS);
+    },
+    remove() {
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function withDatabase(
+  settings: Settings,
+  fn: (database: Database) => Promise<void>,
+): Promise<void> {
+  const { DATABASE_URL: pooled, DATABASE_URL_DIRECT, DATA_DIR } = settings;
+  if (pooled) {
+    return await fn({ pooled, direct: DATABASE_URL_DIRECT ?? pooled });
+  }
+  const { url, stop } = await startEmbedded({
+    dataDir: DATA_DIR,
+    onProgress: tell,
+  });
+  try {
+    await fn({ pooled: url, direct: url });
+  } finally {
+    await stop();
+  }
+}
+
+async function withClient<T>(
+  { direct }: Database,
+  fn: (sql: Sql) => Promise<T>,
+): Promise<T> {
+  const sql = connect(direct, { max: 4, statementTimeoutMs: 0 });
+  try {
+    return await fn(sql);
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
+async function refuseOldSchema(database: Database): Promise<void> {
+  const pending = await withClient(database, (sql) => pendingMigrations(sql));
+  if (pending.length === 0) return;
+  throw new Error(
+    `Cannot use the database: it lacks ${
+      pending.join(", ")
+    }, run \`deno task migrate\``,
+  );
+}
+
+async function readManifest(): Promise<Manifest> {
+  const text = await Deno.readTextFile(new URL("manifest.json", DIST))
+    .catch((cause) => {
+      throw new Error(
+        "Cannot serve: dist/manifest.json is missing, run `deno task build`",
+        { cause },
+      );
+    });
+  return JSON.parse(text);
+}
+
+/** Where a server that took its port by itself left word for the commands beside it. */
+function addressFile({ DATA_DIR }: Settings): string {
+  return `${DATA_DIR}/address`;
+}
+
+async function findPublicUrl(settings: Settings): Promise<string> {
+  const { PUBLIC_URL, HOST, PORT, DATABASE_URL } = settings;
+  if (PUBLIC_URL) return PUBLIC_URL;
+  const left = DATABASE_URL
+    ? null
+    : await Deno.readTextFile(addressFile(settings)).catch(() => null);
+  return left ?? urlOf(HOST, PORT ?? DEFAULT_PORT);
+}
+
+function urlOf(host: string, port: number): string {
+  // Nobody can open "every address" in a browser.
+  if (host === "0.0.0.0" || host === "::") host = "127.0.0.1";
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** Leaves what cannot be told to stop; for what is safe to be cut off anywhere. */
+async function unlessStopped<T>(
+  signal: AbortSignal,
+  work: Promise<T>,
+): Promise<T> {
+  return await Promise.race([
+    work,
+    stopped(signal).then(() => {
+      throw signal.reason;
+    }),
+  ]);
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  else signal.addEventListener("abort", () => resolve(), { once: true });
+  return promise;
+}
+
+/** For people who wait; stdout is for results. */
+function tell(text: string): void {
+  console.error(text);
+}
+
+async function main(): Promise<number> {
+  const [name = "", ...args] = Deno.args;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) {
+    tell(USAGE);
+    return 2;
+  }
+  const stop = new AbortController();
+  const isLasting = [demo, start, serve, work].includes(command);
+  // The others end at once, and Postgres notices.
+  if (isLasting) {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => stop.abort());
+    }
+  }
+  const signal = AbortSignal.any([stop.signal, await launcherGone()]);
+  try {
+    const settings = readSettings(Deno.env.toObject());
+    const log = createLog(settings.LOG_LEVEL ?? "info");
+    await command({ settings, args, log, signal });
+    return 0;
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) return 0;
+    tell(error instanceof Error ? error.message : String(error));
+    if (error instanceof UsageError) tell(`\n${USAGE}`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+// What was left at the stop would keep the process waiting.
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,55 @@
+/**
+ * What can be set from outside, all of it; `.env.example` explains each.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { LOG_LEVELS } from "./db/log.ts";
+
+/** Where we listen unless `PORT` says otherwise. */
+export const DEFAULT_PORT = 8_000;
+
+/** Postgres by its two names. */
+const DatabaseUrl = z.url({
+  protocol: /^postgres(ql)?$/,
+  error: "Must be postgres://user:password@host:port/database",
+});
+
+const Settings = z.object({
+  /** 0: any free one. */
+  PORT: z.string().regex(/^\d+$/, "Must be a number").transform(Number)
+    .pipe(z.int().max(65_535)).optional(),
+  HOST: z.string().default("127.0.0.1"),
+  DATA_DIR: z.string().default(".data"),
+  DATABASE_URL: DatabaseUrl.optional(),
+  DATABASE_URL_DIRECT: DatabaseUrl.optional(),
+  PUBLIC_URL: z.url({ protocol: /^https?$/, error: "Must be http(s)://…" })
+    .transform((url) => url.replace(/\/+$/, "")).optional(),
+  LOG_LEVEL: z.enum(LOG_LEVELS).optional(),
+}).refine(
+  (settings) => settings.DATABASE_URL || !settings.DATABASE_URL_DIRECT,
+  {
+    path: ["DATABASE_URL_DIRECT"],
+    message: "Must not be set without DATABASE_URL",
+  },
+);
+export type Settings = z.infer<typeof Settings>;
+
+/**
+ * Reads the settings.
+ *
+ * @param env The environment; what is empty counts as not set, what is not ours is
+ * left alone.
+ * @returns Valid settings.
+ * @throws {Error} Naming every variable that is wrong, and why; never a value, as it
+ * may be a secret.
+ */
+export function readSettings(env: Record<string, string>): Settings {
+  const given = Object.entries(env).filter(([, value]) => value !== "");
+  const parsed = Settings.safeParse(Object.fromEntries(given));
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues
+    .map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new Error(`Cannot read the settings: ${reasons.join("; ")}`);
+}
