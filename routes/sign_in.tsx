@@ -44,7 +44,7 @@ export function signIn(deps: Pick<PageDeps, "manifest">): Hono {
     return answerPage(
       c,
       <SignInPage manifest={deps.manifest} linkRefused={linkRefused} />,
-      linkRefused ? 410 : 401,
+      linkRefused ? 410 : 200,
     );
   });
 }
