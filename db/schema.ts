@@ -50,6 +50,9 @@ export const RANGE_DAYS_MAX = 732;
 /** Most of one failed request's errors that are spelled out; the count is always whole. */
 export const ERRORS_LISTED_MAX = 1_000;
 
+/** Most characters of one error's message, which may name every unknown field there is. */
+export const MESSAGE_LENGTH_MAX = 1_000;
+
 /** Postgres has no NUL in text, and a lone surrogate would turn into another id. */
 function isStorableText(text: string): boolean {
   return text.isWellFormed() && !text.includes("\u0000");
@@ -63,13 +66,17 @@ function storableText(max: number) {
 /** Any RFC 9562 UUID, also nil and max; compared and stored in lower case. */
 export const Uuid = z.guid().transform((uuid) => uuid.toLowerCase());
 
-/** RFC 3339 with offset, at most microseconds, years 1900 to 9999. */
+/**
+ * RFC 3339 with offset, at most microseconds, years 1900 to 9999. Postgres reads
+ * offsets below 16 hours; no zone is 15 from UTC.
+ */
 export const Instant = z.iso.datetime({ offset: true })
   .regex(/^(19|[2-9]\d)\d\d-/, "Must be of the year 1900 or later")
   .regex(
-    /:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$/,
-    "Must have at most microseconds",
-  );
+    /T\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$/,
+    "Must have seconds, and at most microseconds",
+  )
+  .regex(/(Z|[+-](0\d|1[0-5]):\d\d)$/, "Must have an offset below 16:00");
 
 /** A producer's own word for why an execution ended. */
 export const Reason = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/);
@@ -195,7 +202,7 @@ export const Step = z.strictObject({
   /** Place in the funnel, ascending, no two the same. */
   order: z.int().min(0).max(1_000_000),
   /** Steps that may follow: several make a branch, none an end. */
-  next: z.array(Uuid).max(50).optional(),
+  next: shortList(Uuid, 50).optional(),
 });
 export type Step = z.infer<typeof Step>;
 
@@ -206,12 +213,17 @@ export const Goal = z.strictObject({
 });
 export type Goal = z.infer<typeof Goal>;
 
+/** Counted before it is read: a body of a million wrong items is one error. */
+function shortList<Item extends z.ZodType>(item: Item, max: number) {
+  return z.array(z.unknown()).max(max).pipe(z.array(item));
+}
+
 /** `PUT /workflows/{id}` body: the whole definition; what is left out is its default. */
 export const WorkflowDefinition = z.strictObject({
   name: storableText(200),
   status: z.enum(WORKFLOW_STATUSES).default("active"),
-  steps: z.array(Step).max(STEPS_MAX).default([]),
-  goals: z.array(Goal).max(STEPS_MAX).default([]),
+  steps: shortList(Step, STEPS_MAX).default([]),
+  goals: shortList(Goal, STEPS_MAX).default([]),
   conversion_window: Duration.default("P90D"),
   goal_ends_execution: z.boolean().default(true),
   /** The user who may read it besides the account's admins. */
@@ -296,7 +308,8 @@ export interface WorkflowListing {
 /** `GET /workflows` query. */
 export const WorkflowsQuery = z.strictObject({
   /** Part of the name, in any case. */
-  search: z.string().max(200).optional(),
+  search: z.string().max(200)
+    .refine(isStorableText, "Must be well-formed text without NUL").optional(),
   status: z.enum(WORKFLOW_STATUSES).optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
   /** `next_cursor` of the page before. */

@@ -194,7 +194,10 @@ function writeCursor(cursor: Cursor): string {
 function readCursor(text: string): Cursor {
   const bytes = Uint8Array.fromBase64(text, { alphabet: "base64url" });
   const cursor = JSON.parse(new TextDecoder().decode(bytes));
-  if (typeof cursor?.name !== "string" || !Number.isSafeInteger(cursor?.id)) {
+  // What Postgres would refuse as text or as an int is none of ours either.
+  const isOurs = typeof cursor?.name === "string" &&
+    !cursor.name.includes("\u0000") && cursor.id === (cursor.id | 0);
+  if (!isOurs) {
     throw new SyntaxError(`Cannot read the cursor "${text}"`);
   }
   return { name: cursor.name, id: cursor.id };

@@ -12,11 +12,13 @@ import type { Log } from "../db/log.ts";
 const ERRORS = {
   invalid_request: { status: 400, title: "Cannot read the request" },
   invalid_json: { status: 400, title: "Cannot read the body as JSON" },
+  incomplete_body: { status: 400, title: "Cannot read the body to its end" },
   unauthenticated: { status: 401, title: "Cannot tell who is asking" },
   insufficient_scope: { status: 403, title: "Cannot do this with this key" },
-  forbidden: { status: 403, title: "Cannot show this to this user" },
+  forbidden: { status: 403, title: "Cannot allow this to this user" },
   workflow_not_found: { status: 404, title: "Cannot find this workflow" },
   not_found: { status: 404, title: "Cannot find this address" },
+  method_not_allowed: { status: 405, title: "Cannot do this at this address" },
   payload_too_large: { status: 413, title: "Cannot take so much at once" },
   unsupported_media_type: {
     status: 415,
@@ -79,7 +81,8 @@ export class AppError extends Error {
 export function toAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
   if (thrown instanceof HTTPException && thrown.status < 500) {
-    return new AppError("invalid_request", { detail: thrown.message });
+    const code = thrown.status === 403 ? "forbidden" : "invalid_request";
+    return new AppError(code, { detail: thrown.message || undefined });
   }
   const code = (thrown as { code?: unknown } | null)?.code;
   if (code === "57014") return new AppError("query_timeout", { cause: thrown });

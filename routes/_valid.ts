@@ -6,6 +6,7 @@
 
 import { zValidator } from "@hono/zod-validator";
 import { z } from "zod";
+import { ERRORS_LISTED_MAX, MESSAGE_LENGTH_MAX } from "../db/schema.ts";
 import { AppError, type FieldError } from "./_errors.ts";
 
 /**
@@ -15,16 +16,33 @@ import { AppError, type FieldError } from "./_errors.ts";
  * @param schema Its shape.
  */
 export function valid<
-  Target extends "query" | "param" | "json",
+  Target extends "query" | "param",
   Schema extends z.ZodType,
 >(target: Target, schema: Schema) {
   return zValidator(target, schema, (result) => {
-    if (!result.success) {
-      throw new AppError("invalid_request", {
-        errors: fieldErrors(result.error as z.core.$ZodError),
-      });
-    }
+    if (!result.success) throw refusal(result.error as z.core.$ZodError);
   });
+}
+
+/**
+ * Validates a body.
+ *
+ * @param schema Its shape.
+ * @param body What `readJson()` read.
+ * @returns What the schema makes of it.
+ * @throws {AppError} `invalid_request` by path.
+ */
+export function parsed<Schema extends z.ZodType>(
+  schema: Schema,
+  body: unknown,
+): z.infer<Schema> {
+  const result = schema.safeParse(body);
+  if (!result.success) throw refusal(result.error);
+  return result.data;
+}
+
+function refusal(error: z.core.$ZodError): AppError {
+  return new AppError("invalid_request", { errors: fieldErrors(error) });
 }
 
 /**
@@ -33,8 +51,17 @@ export function valid<
  * @param error Of a failed parse.
  */
 export function fieldErrors(error: z.core.$ZodError): FieldError[] {
-  return error.issues.map((issue) => ({
+  return error.issues.slice(0, ERRORS_LISTED_MAX).map((issue) => ({
     path: z.core.toDotPath(issue.path),
-    message: issue.message,
+    message: clipped(issue.message),
   }));
+}
+
+/**
+ * As much of a message as is told.
+ *
+ * @param message May quote what was sent.
+ */
+export function clipped(message: string): string {
+  return message.slice(0, MESSAGE_LENGTH_MAX).toWellFormed();
 }

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { csrf } from "hono/csrf";
+import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Sql } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
@@ -56,6 +57,8 @@ export function createApp(deps: Deps): Hono {
     referrerPolicy: "no-referrer",
   }));
 
+  app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
+
   app.route("/", health(deps));
   app.route("/assets", assets(deps));
   app.route("/api/v1", api(deps));
@@ -65,7 +68,12 @@ export function createApp(deps: Deps): Hono {
   app.onError(onError);
   return app;
 
-  function onError(thrown: unknown, c: Parameters<typeof answerProblem>[1]) {
+  function refuseMethod(c: Context, methods: string[]) {
+    c.header("allow", methods.join(", "));
+    return onError(new AppError("method_not_allowed"), c);
+  }
+
+  function onError(thrown: unknown, c: Context) {
     const problem = answerProblem(thrown, c, deps.log);
     if (!c.req.header("accept")?.includes("text/html")) return problem;
     return answerErrorPage(c, toAppError(thrown).status, deps.manifest);

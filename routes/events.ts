@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { z } from "zod";
 import { recordEvents } from "../db/events.ts";
 import {
@@ -17,11 +17,11 @@ import {
   EVENTS_PER_REQUEST_MAX,
   LINE_BYTES_MAX,
   NDJSON_CHUNK_EVENTS,
-  REQUEST_BYTES_MAX,
 } from "../db/schema.ts";
 import { type AuthEnv, requires } from "./_auth.ts";
+import { linesOf, mediaTypeOf, readJson, type UnreadLine } from "./_body.ts";
 import { AppError, toAppError } from "./_errors.ts";
-import { linesOf } from "./_lines.ts";
+import { clipped } from "./_valid.ts";
 import type { Deps } from "./app.ts";
 
 const MESSAGES = {
@@ -35,10 +35,7 @@ const MESSAGES = {
 } as const;
 
 /** Where an unreadable line or item stands for itself. */
-type Unread = { index: number; unread: string } | {
-  index: number;
-  item: unknown;
-};
+type Unread = { index: number } & (UnreadLine | { item: unknown });
 
 /** @returns The routes below `/api/v1/events`. */
 export function events(deps: Deps): Hono<AuthEnv> {
@@ -53,7 +50,7 @@ export function events(deps: Deps): Hono<AuthEnv> {
         errors: [],
       };
       try {
-        for await (const chunk of chunksOf(c)) {
+        for await (const chunk of chunksOf(c.req.raw)) {
           await recordChunk(deps, c.get("viewer").account_id, chunk, receipt);
         }
       } catch (thrown) {
@@ -82,18 +79,12 @@ function withReceipt(thrown: unknown, receipt: EventReceipt): unknown {
 }
 
 /** The body in pieces that are committed together. */
-async function* chunksOf(c: Context): AsyncGenerator<Unread[]> {
-  const type = /^[^;\s]*/.exec(c.req.header("content-type") ?? "")?.[0]
-    .toLowerCase();
-  if (c.req.header("content-encoding") !== undefined) {
-    throw new AppError("unsupported_media_type", {
-      detail: "Send the body without content-encoding",
-    });
-  }
+async function* chunksOf(request: Request): AsyncGenerator<Unread[]> {
+  const type = mediaTypeOf(request);
   if (type === "application/x-ndjson") {
-    yield* ndjsonChunks(c.req.raw.body);
+    yield* ndjsonChunks(request);
   } else if (type === "application/json") {
-    yield await jsonItems(c.req.raw);
+    yield await jsonItems(request);
   } else {
     throw new AppError("unsupported_media_type", {
       detail: "Send application/json or application/x-ndjson",
@@ -112,46 +103,10 @@ async function jsonItems(request: Request): Promise<Unread[]> {
   return items.map((item, index) => ({ index, item }));
 }
 
-async function readJson(request: Request): Promise<unknown> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let text = "";
-  let bytes = 0;
-  for await (const part of request.body ?? []) {
-    bytes += part.byteLength;
-    if (bytes > REQUEST_BYTES_MAX) {
-      throw new AppError("payload_too_large", {
-        detail: `Send at most ${REQUEST_BYTES_MAX} bytes, or NDJSON`,
-      });
-    }
-    text += decodeWith(decoder, part);
-  }
-  try {
-    return JSON.parse(text + decoder.decode());
-  } catch (error) {
-    throw new AppError("invalid_json", {
-      detail: (error as Error).message,
-      cause: error,
-    });
-  }
-}
-
-function decodeWith(decoder: TextDecoder, part: Uint8Array): string {
-  try {
-    return decoder.decode(part, { stream: true });
-  } catch (error) {
-    throw new AppError("invalid_json", {
-      detail: "The body is not UTF-8",
-      cause: error,
-    });
-  }
-}
-
-async function* ndjsonChunks(
-  body: ReadableStream<Uint8Array> | null,
-): AsyncGenerator<Unread[]> {
+async function* ndjsonChunks(request: Request): AsyncGenerator<Unread[]> {
   let chunk: Unread[] = [];
   let index = 0;
-  for await (const line of linesOf(body, LINE_BYTES_MAX)) {
+  for await (const line of linesOf(request, LINE_BYTES_MAX)) {
     if (line === "") continue;
     chunk.push(readLine(line, index++));
     if (chunk.length === NDJSON_CHUNK_EVENTS) {
@@ -162,10 +117,8 @@ async function* ndjsonChunks(
   yield chunk;
 }
 
-function readLine(line: string | null, index: number): Unread {
-  if (line === null) {
-    return { index, unread: `Cannot read a line over ${LINE_BYTES_MAX} bytes` };
-  }
+function readLine(line: string | UnreadLine, index: number): Unread {
+  if (typeof line !== "string") return { index, ...line };
   try {
     return { index, item: JSON.parse(line) };
   } catch (error) {
@@ -245,9 +198,11 @@ function refusal(
 }
 
 function describe(error: z.core.$ZodError): string {
-  return error.issues.map(({ path, message }) =>
-    path.length === 0 ? message : `${z.core.toDotPath(path)}: ${message}`
-  ).join("; ");
+  return clipped(
+    error.issues.map(({ path, message }) =>
+      path.length === 0 ? message : `${z.core.toDotPath(path)}: ${message}`
+    ).join("; "),
+  );
 }
 
 function idOf(item: unknown): string | null {

@@ -6,17 +6,17 @@
 
 import { Hono } from "hono";
 import { z } from "zod";
+import { Uuid, WorkflowDefinition, WorkflowsQuery } from "../db/schema.ts";
 import {
-  REQUEST_BYTES_MAX,
-  Uuid,
-  WorkflowDefinition,
-  WorkflowsQuery,
-} from "../db/schema.ts";
-import { listWorkflows, putWorkflow, readWorkflow } from "../db/workflows.ts";
-import { bodyLimit } from "hono/body-limit";
+  listWorkflows,
+  putWorkflow,
+  readOwner,
+  readWorkflow,
+} from "../db/workflows.ts";
 import { type AuthEnv, mayRead, ownerOf, requires } from "./_auth.ts";
+import { mediaTypeOf, readJson } from "./_body.ts";
 import { AppError } from "./_errors.ts";
-import { valid } from "./_valid.ts";
+import { parsed, valid } from "./_valid.ts";
 import type { Deps } from "./app.ts";
 
 /** The path of one workflow. */
@@ -49,24 +49,26 @@ export function workflows({ sql, now }: Deps): Hono<AuthEnv> {
     .put(
       "/:id",
       requires(sql, "workflows:write"),
-      bodyLimit({ maxSize: REQUEST_BYTES_MAX, onError: refuseSize }),
       valid("param", WorkflowPath),
-      valid("json", WorkflowDefinition),
       async (c) => {
+        const viewer = c.get("viewer");
         const { id } = c.req.valid("param");
-        const definition = c.req.valid("json");
-        const accountId = c.get("viewer").account_id;
-        const workflow = await putWorkflow(sql, accountId, id, definition);
+        if (mediaTypeOf(c.req.raw) !== "application/json") {
+          throw new AppError("unsupported_media_type", {
+            detail: "Send application/json",
+          });
+        }
+        const body = await readJson(c.req.raw);
+        const definition = parsed(WorkflowDefinition, body);
+        // Whoever may not see a workflow may not take it over either.
+        const known = await readOwner(sql, viewer.account_id, id);
+        if (known && !mayRead(viewer, known)) throw new AppError("forbidden");
+        const { account_id } = viewer;
+        const workflow = await putWorkflow(sql, account_id, id, definition);
         if (workflow === null) throw new AppError("workflow_not_found");
         return c.json(workflow);
       },
     );
-}
-
-function refuseSize(): never {
-  throw new AppError("payload_too_large", {
-    detail: `Send at most ${REQUEST_BYTES_MAX} bytes`,
-  });
 }
 
 function refuseCursor(thrown: unknown): never {
