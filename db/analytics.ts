@@ -37,7 +37,7 @@ interface Counts extends Head {
   days: Day[];
   running: number;
   net_after: number;
-  net_ahead: number | null;
+  net_ahead: number;
   reasons: { reason: string; count: number }[];
   goals: {
     goal_id: string;
@@ -120,7 +120,7 @@ function trendsOf(
   for (const point of points.toReversed()) {
     point.currently_active = Date.parse(point.end) <= now.getTime()
       ? active
-      : running - net_ahead!;
+      : running - net_ahead;
     active -= point.new_enrollments - point.completions - point.exits;
   }
   return points;

@@ -25,41 +25,68 @@ return case when bin < 0 then 0
   else power(1.0195::float8 / 0.9805::float8, bin) * 0.9805::float8 end;
 
 -- first_instant(day, zone): the first instant that carries this local date, or would have, in
--- a zone that skipped it. AT TIME ZONE alone takes the later of two midnights (Havana, 2026-11-01).
--- Callers: period(). Stable: it depends on the server's zone data.
+-- a zone that skipped it. AT TIME ZONE alone takes the later of two midnights (Havana, 2026-11-01);
+-- so step back for as long as the date is the same.
+-- Stable: it depends on the server's zone data.
 create or replace function first_instant(day date, zone text) returns timestamptz
-language plpgsql stable parallel safe as $$
-declare
-  instant timestamptz := day::timestamp at time zone zone;
-begin
-  while ((instant - interval '15 minutes') at time zone zone)::date >= day loop
-    instant := instant - interval '15 minutes';
-  end loop;
-  return instant;
-end $$;
+language sql stable parallel safe
+return case
+  when ((day::timestamp at time zone zone - interval '15 minutes') at time zone zone)::date < day
+    then day::timestamp at time zone zone
+  else (
+    with recursive back as (
+      select day::timestamp at time zone zone as instant
+      union all
+      select instant - interval '15 minutes' from back
+      where ((instant - interval '15 minutes') at time zone zone)::date >= day
+    )
+    select min(instant) from back)
+  end;
 
--- make_event_partitions(today): makes the months of event from the end of event_history to two
--- months ahead of today. Returns how many were made. Callers: migrate, and the worker daily.
--- Repeating it makes nothing. Event days are UTC months.
-create or replace function make_event_partitions(today timestamptz default now()) returns int
-language plpgsql as $$
+-- make_partitions(today): makes the months of event and of the rollups' quarters of an hour, from the end
+-- of their history to two months ahead of today. Returns how many were made. Months are UTC's.
+-- Callers: migrate, and the worker daily. Repeating it makes nothing.
+create or replace function make_partitions(today timestamptz default now()) returns int
+language plpgsql
+set search_path = weir, pg_temp as $$
 declare
-  month timestamptz := (
+  history  timestamptz := (
     select substring(pg_get_expr(relpartbound, oid) from 'TO \(''([^'']+)''\)')::timestamptz
-    from pg_class where oid = 'weir.event_history'::regclass);
-  name  text;
-  made  int := 0;
+    from pg_class where oid = 'event_history'::regclass);
+  parent   text;
+  made     int := 0;
+  month    timestamptz;
+  name     text;
 begin
-  while month < today + interval '2 months' loop
-    name := 'event_' || to_char(month at time zone 'UTC', 'YYYY_MM');
-    if to_regclass('weir.' || name) is null then
-      execute format('create table weir.%I partition of weir.event for values from (%L) to (%L)',
-        name, month, month + interval '1 month');
-      made := made + 1;
-    end if;
-    month := month + interval '1 month';
+  foreach parent in array array['event', 'workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup'] loop
+    month := history;
+    while month < today + interval '2 months' loop
+      name := replace(parent, 'rollup', '15min') || '_' || to_char(month at time zone 'UTC', 'YYYY_MM');
+      if to_regclass(name) is null then
+        execute format(
+          case parent when 'event' then 'create table %I partition of %I for values from (%L) to (%L)'
+            else 'create table %I partition of %I for values from (''15min'', %L) to (''15min'', %L) with (fillfactor = 70)'
+          end, name, parent, month, month + interval '1 month');
+        made := made + 1;
+      end if;
+      month := month + interval '1 month';
+    end loop;
   end loop;
   return made;
 end $$;
 
-select make_event_partitions();
+select make_partitions();
+
+-- grains(bucket, zone): the buckets of every grain that a quarter of an hour belongs to.
+create or replace function grains(bucket timestamptz, zone text) returns table (grain grain, start timestamptz)
+language sql stable parallel safe
+as $$
+  select '15min'::weir.grain, bucket
+  union all select 'day', date_trunc('day', bucket at time zone zone) at time zone 'UTC'
+  union all select 'month', date_trunc('month', bucket at time zone zone) at time zone 'UTC'
+$$;
+
+-- day_key(day): the bucket of grain 'day' that stands for a local date.
+create or replace function day_key(day date) returns timestamptz
+language sql immutable parallel safe
+return day::timestamp at time zone 'UTC';

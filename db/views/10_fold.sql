@@ -446,13 +446,13 @@ begin
     completed_sequence = excluded.completed_sequence, completed_event = excluded.completed_event;
 end $$;
 
--- count_executions(): the difference in workflow_15min, reason_15min, workflow_running, and samples.
+-- count_executions(): the difference in workflow_rollup, reason_rollup, workflow_running, and samples.
 create or replace function count_executions() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with change as materialized (
-    select x.workflow_id, w.revision, f.*
+    select x.workflow_id, w.revision, w.zone, f.*
     from fold_state x join fold_workflow w using (workflow_id)
     cross join lateral (values
       (-1, was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at),
@@ -462,7 +462,7 @@ begin
       and (was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at)
         is distinct from (x.enrolled_at, x.version, x.source, x.status, x.ended_at, x.end_reason, x.converted_at)
   ), fact as materialized (
-    select change.*, kind, at,
+    select change.*, kind, at, kind = 'cohort' as cohort, converted_at is not null as converts,
       status in ('completed', 'goal_achieved') as completes, status in ('exited', 'error') as exits,
       case when status in ('completed', 'goal_achieved') then microseconds(ended_at - enrolled_at) end as duration_us,
       microseconds(converted_at - enrolled_at) as conversion_us
@@ -476,13 +476,17 @@ begin
     group by 1, 2 order by 1, 2
     on conflict (workflow_id, version) do update set executions = r.executions + excluded.executions
   ), reasons as (
-    insert into reason_15min as r (workflow_id, bucket, version, reason, cohort_ends, ends, revision)
-    select workflow_id, bucket_15min(at) as bucket, version, end_reason,
-      coalesce(sum(sign) filter (where kind = 'cohort'), 0),
-      coalesce(sum(sign) filter (where kind = 'end'), 0), max(revision)
-    from fact where end_reason is not null and kind in ('cohort', 'end')
-    group by workflow_id, bucket, version, end_reason order by 1, 2, 4, 3
-    on conflict (workflow_id, bucket, reason, version) do update set
+    insert into reason_rollup as r (workflow_id, grain, bucket, version, reason, cohort_ends, ends, revision)
+    select workflow_id, g.grain, g.start, version, end_reason, sum(cohort_ends), sum(ends), max(revision)
+    from (
+      select workflow_id, zone, bucket_15min(at) as bucket, version, end_reason, max(revision) as revision,
+        coalesce(sum(sign) filter (where kind = 'cohort'), 0) as cohort_ends,
+        coalesce(sum(sign) filter (where kind = 'end'), 0) as ends
+      from fact where end_reason is not null and kind in ('cohort', 'end')
+      group by workflow_id, zone, bucket_15min(at), version, end_reason
+    ) quarter cross join lateral grains(bucket, zone) g
+    group by workflow_id, g.grain, g.start, version, end_reason order by 1, 2, 3, 5, 4
+    on conflict (workflow_id, grain, bucket, reason, version) do update set
       cohort_ends = r.cohort_ends + excluded.cohort_ends, ends = r.ends + excluded.ends,
       revision = excluded.revision
   ), samples as (
@@ -494,30 +498,38 @@ begin
     ) as m(kind, measure, us)
     where m.kind = fact.kind and m.us is not null
   )
-  insert into workflow_15min as r (workflow_id, bucket, version, enrolled, enrolled_trigger, enrolled_bulk,
-    enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted,
-    cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us, duration_us, conversion_us, revision)
-  select workflow_id, bucket_15min(at) as bucket, version,
-    coalesce(sum(sign) filter (where kind = 'cohort'), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'trigger'), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'bulk'), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'api'), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and source = 'manual'), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and completes), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and exits), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and converted_at is not null), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and converted_at is not null and status <> 'active'), 0),
-    coalesce(sum(sign) filter (where kind = 'end' and completes), 0),
-    coalesce(sum(sign) filter (where kind = 'end' and exits), 0),
-    coalesce(sum(sign) filter (where kind = 'conversion'), 0),
-    coalesce(sum(sign * duration_us) filter (where kind = 'cohort'), 0),
-    coalesce(sum(sign * conversion_us) filter (where kind = 'cohort'), 0),
-    coalesce(sum(sign * duration_us) filter (where kind = 'end'), 0),
-    coalesce(sum(sign * conversion_us) filter (where kind = 'conversion'), 0),
-    max(revision)
-  from fact
-  group by workflow_id, bucket, version order by 1, 2, 3
-  on conflict (workflow_id, bucket, version) do update set
+  insert into workflow_rollup as r (workflow_id, grain, bucket, version, enrolled, enrolled_trigger,
+    enrolled_bulk, enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted,
+    cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us,
+    duration_us, conversion_us, revision)
+  select workflow_id, g.grain, g.start, version, sum(enrolled), sum(enrolled_trigger),
+    sum(enrolled_bulk), sum(enrolled_api), sum(enrolled_manual), sum(cohort_completed), sum(cohort_exited),
+    sum(cohort_converted), sum(cohort_settled_converted), sum(completed), sum(exited), sum(converted),
+    coalesce(sum(cohort_duration_us), 0), coalesce(sum(cohort_conversion_us), 0),
+    coalesce(sum(duration_us), 0), coalesce(sum(conversion_us), 0), max(revision)
+  from (
+    select workflow_id, zone, bucket_15min(at) as bucket, version, max(revision) as revision,
+      coalesce(sum(sign) filter (where cohort), 0) as enrolled,
+      coalesce(sum(sign) filter (where cohort and source = 'trigger'), 0) as enrolled_trigger,
+      coalesce(sum(sign) filter (where cohort and source = 'bulk'), 0) as enrolled_bulk,
+      coalesce(sum(sign) filter (where cohort and source = 'api'), 0) as enrolled_api,
+      coalesce(sum(sign) filter (where cohort and source = 'manual'), 0) as enrolled_manual,
+      coalesce(sum(sign) filter (where cohort and completes), 0) as cohort_completed,
+      coalesce(sum(sign) filter (where cohort and exits), 0) as cohort_exited,
+      coalesce(sum(sign) filter (where cohort and converts), 0) as cohort_converted,
+      coalesce(sum(sign) filter (where cohort and converts and status <> 'active'), 0) as cohort_settled_converted,
+      coalesce(sum(sign) filter (where kind = 'end' and completes), 0) as completed,
+      coalesce(sum(sign) filter (where kind = 'end' and exits), 0) as exited,
+      coalesce(sum(sign) filter (where kind = 'conversion'), 0) as converted,
+      sum(sign * duration_us) filter (where cohort) as cohort_duration_us,
+      sum(sign * conversion_us) filter (where cohort) as cohort_conversion_us,
+      sum(sign * duration_us) filter (where kind = 'end') as duration_us,
+      sum(sign * conversion_us) filter (where kind = 'conversion') as conversion_us
+    from fact
+    group by workflow_id, zone, bucket_15min(at), version
+  ) quarter cross join lateral grains(bucket, zone) g
+  group by workflow_id, g.grain, g.start, version order by 1, 2, 3, 4
+  on conflict (workflow_id, grain, bucket, version) do update set
     enrolled = r.enrolled + excluded.enrolled,
     enrolled_trigger = r.enrolled_trigger + excluded.enrolled_trigger,
     enrolled_bulk = r.enrolled_bulk + excluded.enrolled_bulk,
@@ -537,13 +549,13 @@ begin
     revision = excluded.revision;
 end $$;
 
--- count_goals(): which goals of the touched executions count now, and the difference in goal_15min.
+-- count_goals(): which goals of the touched executions count now, and the difference in goal_rollup.
 create or replace function count_goals() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with judged as materialized (
-    select g.workflow_id, w.revision, g.execution_id, g.goal_id, g.occurred_at, g.sequence, g.event_id,
+    select g.workflow_id, w.revision, w.zone, g.execution_id, g.goal_id, g.occurred_at, g.sequence, g.event_id,
       x.was_enrolled_at, x.was_version, g.achieved_at as was_achieved_at, g.is_conversion as was_conversion,
       x.enrolled_at, x.version,
       case when x.enrolled_at is not null and (
@@ -565,25 +577,29 @@ begin
     on conflict (workflow_id, execution_id, goal_id) do update set
       achieved_at = excluded.achieved_at, is_conversion = excluded.is_conversion
   )
-  insert into goal_15min as r (workflow_id, bucket, version, goal_id, cohort_achieved, cohort_first,
+  insert into goal_rollup as r (workflow_id, grain, bucket, version, goal_id, cohort_achieved, cohort_first,
     achieved, first, revision)
-  select workflow_id, bucket_15min(at) as bucket, f.version, goal_id,
-    coalesce(sum(sign) filter (where kind = 'cohort'), 0),
-    coalesce(sum(sign) filter (where kind = 'cohort' and conversion), 0),
-    coalesce(sum(sign) filter (where kind = 'event'), 0),
-    coalesce(sum(sign) filter (where kind = 'event' and conversion), 0),
-    max(revision)
-  from judged cross join lateral (values
-    (-1, 'cohort', was_enrolled_at, was_version, was_achieved_at, was_conversion),
-    (-1, 'event', was_achieved_at, was_version, was_achieved_at, was_conversion),
-    (1, 'cohort', enrolled_at, judged.version, judged.achieved_at, is_conversion),
-    (1, 'event', judged.achieved_at, judged.version, judged.achieved_at, is_conversion)
-  ) as f(sign, kind, at, version, achieved_at, conversion)
-  where f.achieved_at is not null
-    and (was_enrolled_at, was_version, was_achieved_at, was_conversion)
-      is distinct from (enrolled_at, judged.version, judged.achieved_at, is_conversion)
-  group by workflow_id, bucket, f.version, goal_id order by 1, 2, 4, 3
-  on conflict (workflow_id, bucket, goal_id, version) do update set
+  select workflow_id, g.grain, g.start, version, goal_id,
+    sum(cohort_achieved), sum(cohort_first), sum(achieved), sum(first), max(revision)
+  from (
+    select workflow_id, zone, bucket_15min(at) as bucket, f.version, goal_id, max(revision) as revision,
+      coalesce(sum(sign) filter (where kind = 'cohort'), 0) as cohort_achieved,
+      coalesce(sum(sign) filter (where kind = 'cohort' and conversion), 0) as cohort_first,
+      coalesce(sum(sign) filter (where kind = 'event'), 0) as achieved,
+      coalesce(sum(sign) filter (where kind = 'event' and conversion), 0) as first
+    from judged cross join lateral (values
+      (-1, 'cohort', was_enrolled_at, was_version, was_achieved_at, was_conversion),
+      (-1, 'event', was_achieved_at, was_version, was_achieved_at, was_conversion),
+      (1, 'cohort', enrolled_at, judged.version, judged.achieved_at, is_conversion),
+      (1, 'event', judged.achieved_at, judged.version, judged.achieved_at, is_conversion)
+    ) as f(sign, kind, at, version, achieved_at, conversion)
+    where f.achieved_at is not null
+      and (was_enrolled_at, was_version, was_achieved_at, was_conversion)
+        is distinct from (enrolled_at, judged.version, judged.achieved_at, is_conversion)
+    group by workflow_id, zone, bucket_15min(at), f.version, goal_id
+  ) quarter cross join lateral grains(bucket, zone) g
+  group by workflow_id, g.grain, g.start, version, goal_id order by 1, 2, 3, 5, 4
+  on conflict (workflow_id, grain, bucket, goal_id, version) do update set
     cohort_achieved = r.cohort_achieved + excluded.cohort_achieved,
     cohort_first = r.cohort_first + excluded.cohort_first,
     achieved = r.achieved + excluded.achieved,
@@ -591,13 +607,13 @@ begin
     revision = excluded.revision;
 end $$;
 
--- count_steps(): the difference in step_15min, and samples of time in step.
+-- count_steps(): the difference in step_rollup, and samples of time in step.
 create or replace function count_steps() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with change as materialized (
-    select s.workflow_id, s.step_id, w.revision, f.*,
+    select s.workflow_id, s.step_id, w.revision, w.zone, f.*,
       case when f.completed_at is not null
         then greatest(0, microseconds(f.completed_at - coalesce(f.entered_at, f.completed_at))) end as time_us
     from fold_step s
@@ -620,20 +636,25 @@ begin
     select workflow_id, 'step_time', enrolled_at, step_id, version, time_us, sign
     from change where time_us is not null
   )
-  insert into step_15min as r (workflow_id, bucket, version, step_id, entered, completed, dropped_off,
+  insert into step_rollup as r (workflow_id, grain, bucket, version, step_id, entered, completed, dropped_off,
     goal_exits, left_after, visits, time_us, revision)
-  select workflow_id, bucket_15min(enrolled_at) as bucket, version, step_id,
-    sum(sign),
-    coalesce(sum(sign) filter (where completed_at is not null), 0),
-    coalesce(sum(sign) filter (where completed_at is null and status in ('exited', 'error')), 0),
-    coalesce(sum(sign) filter (where completed_at is null and status in ('completed', 'goal_achieved')), 0),
-    coalesce(sum(sign) filter (where left_after), 0),
-    sum(sign * greatest(visits, 1)),
-    coalesce(sum(sign * time_us), 0),
-    max(revision)
-  from change
-  group by workflow_id, bucket, version, step_id order by 1, 2, 4, 3
-  on conflict (workflow_id, bucket, step_id, version) do update set
+  select workflow_id, g.grain, g.start, version, step_id, sum(entered), sum(completed), sum(dropped_off),
+    sum(goal_exits), sum(left_after), sum(visits), sum(time_us), max(revision)
+  from (
+    select workflow_id, zone, bucket_15min(enrolled_at) as bucket, version, step_id,
+      max(revision) as revision, sum(sign) as entered,
+      coalesce(sum(sign) filter (where completed_at is not null), 0) as completed,
+      coalesce(sum(sign) filter (where completed_at is null and status in ('exited', 'error')), 0) as dropped_off,
+      coalesce(sum(sign) filter (where completed_at is null and status in ('completed', 'goal_achieved')), 0)
+        as goal_exits,
+      coalesce(sum(sign) filter (where left_after), 0) as left_after,
+      sum(sign * greatest(visits, 1)) as visits,
+      coalesce(sum(sign * time_us), 0) as time_us
+    from change
+    group by workflow_id, zone, bucket_15min(enrolled_at), version, step_id
+  ) quarter cross join lateral grains(bucket, zone) g
+  group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
+  on conflict (workflow_id, grain, bucket, step_id, version) do update set
     entered = r.entered + excluded.entered,
     completed = r.completed + excluded.completed,
     dropped_off = r.dropped_off + excluded.dropped_off,
@@ -644,7 +665,7 @@ begin
     revision = excluded.revision;
 end $$;
 
--- count_actions(): the difference in action_15min, and samples of durations. Actions of executions
+-- count_actions(): the difference in action_rollup, and samples of durations. Actions of executions
 -- that are not enrolled yet are parked. Where an earlier enrolment changed the version of an
 -- execution, what its actions counted moves along; that is read from event (rare).
 create or replace function count_actions() returns void
@@ -696,30 +717,43 @@ begin
   insert into fold_sample
   select workflow_id, 'action_duration', occurred_at, step_id, version, duration_us, sign from fold_action;
 
-  insert into action_15min as r (workflow_id, bucket, version, step_id, executions, successes, duration_us, revision)
-  select workflow_id, bucket_15min(occurred_at) as bucket, version, step_id, sum(sign),
-    coalesce(sum(sign) filter (where succeeded), 0), sum(sign * duration_us), max(revision)
-  from fold_action join fold_workflow using (workflow_id)
-  group by workflow_id, bucket, version, step_id order by 1, 2, 4, 3
-  on conflict (workflow_id, bucket, step_id, version) do update set
+  insert into action_rollup as r (workflow_id, grain, bucket, version, step_id, executions, successes,
+    duration_us, revision)
+  select workflow_id, g.grain, g.start, version, step_id,
+    sum(executions), sum(successes), sum(duration_us), max(revision)
+  from (
+    select workflow_id, zone, bucket_15min(occurred_at) as bucket, version, step_id,
+      max(revision) as revision, sum(sign) as executions,
+      coalesce(sum(sign) filter (where succeeded), 0) as successes, sum(sign * duration_us) as duration_us
+    from fold_action join fold_workflow using (workflow_id)
+    group by workflow_id, zone, bucket_15min(occurred_at), version, step_id
+  ) quarter cross join lateral grains(bucket, zone) g
+  group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
+  on conflict (workflow_id, grain, bucket, step_id, version) do update set
     executions = r.executions + excluded.executions,
     successes = r.successes + excluded.successes,
     duration_us = r.duration_us + excluded.duration_us,
     revision = excluded.revision;
 end $$;
 
--- count_samples(): the difference in histogram_day.
+-- count_samples(): the difference in histogram_rollup.
 create or replace function count_samples() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
-  insert into histogram_day as r (workflow_id, measure, day, subject_id, version, bin, samples, revision)
-  select workflow_id, measure, (at at time zone zone)::date as day, subject_id, version,
-    histogram_bin(us) as bin, sum(sign) as samples, max(revision)
-  from fold_sample join fold_workflow using (workflow_id)
-  group by workflow_id, measure, day, subject_id, version, bin
-  having sum(sign) <> 0
-  order by 1, 2, 3, 4, 5, 6
-  on conflict (workflow_id, measure, day, subject_id, version, bin) do update set
+  insert into histogram_rollup as r (workflow_id, grain, measure, bucket, subject_id, version, bin, samples,
+    revision)
+  select workflow_id, g.grain, measure, g.start, subject_id, version, bin, sum(samples), max(revision)
+  from (
+    select workflow_id, zone, measure, bucket_15min(at) as bucket, subject_id, version,
+      histogram_bin(us) as bin, sum(sign) as samples, max(revision) as revision
+    from fold_sample join fold_workflow using (workflow_id)
+    group by workflow_id, zone, measure, bucket_15min(at), subject_id, version, histogram_bin(us)
+    having sum(sign) <> 0
+  ) quarter cross join lateral grains(bucket, zone) g
+  where g.grain <> '15min'
+  group by workflow_id, g.grain, measure, g.start, subject_id, version, bin
+  order by 1, 2, 3, 4, 5, 6, 7
+  on conflict (workflow_id, grain, measure, bucket, subject_id, version, bin) do update set
     samples = r.samples + excluded.samples, revision = excluded.revision;
 end $$;

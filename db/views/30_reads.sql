@@ -23,18 +23,19 @@ return least(now,
   (select accepted_at from event_queue where workflow_id = workflow order by queue_id limit 1),
   (select recompute_since from workflow w where w.workflow_id = workflow));
 
--- day_percentiles(workflow, what, first_day, last_day, only_version): a row each step (or 0 for the workflow)
--- with nearest ranks over the account's days, in microseconds.
+-- day_percentiles(workflow, what, since, until, only_version): a row each step (or 0 for the workflow)
+-- with nearest ranks over days of the account, in microseconds. since, until: day keys, until not in it.
 create or replace function day_percentiles(
-  workflow int, what measure, first_day date, last_day date, only_version int
+  workflow int, what measure, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language sql stable
 set search_path = weir, pg_temp
 begin atomic
   with bins as (
     select h.subject_id, h.bin, sum(h.samples) as samples
-    from histogram_day h
-    where h.workflow_id = workflow and h.measure = what and h.day between first_day and last_day
+    from histogram_rollup h
+    where h.workflow_id = workflow and h.grain = 'day' and h.measure = what
+      and h.bucket >= since and h.bucket < until
       and (only_version is null or h.version = only_version)
     group by h.subject_id, h.bin having sum(h.samples) > 0
   ), ranked as (
@@ -108,20 +109,18 @@ begin
   from ranked r;
 end $$;
 
--- percentiles(…): from histograms where the range is made of the account's days, else exactly.
+-- percentiles(workflow, what, grain, since, until, only_version): from histograms where the range is
+-- made of the account's days, else exactly.
 create or replace function percentiles(
-  workflow int, what measure, first_day date, last_day date, account_zone text, bounds timestamptz[], only_version int
+  workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
-  if bounds[1] = first_instant(first_day, account_zone)
-    and bounds[cardinality(bounds)] = first_instant(last_day + 1, account_zone)
-  then
-    return query select * from day_percentiles(workflow, what, first_day, last_day, only_version);
+  if grain = 'day' then
+    return query select * from day_percentiles(workflow, what, since, until, only_version);
   else
-    return query select * from exact_percentiles(
-      workflow, what, bounds[1], bounds[cardinality(bounds)], only_version);
+    return query select * from exact_percentiles(workflow, what, since, until, only_version);
   end if;
 end $$;
 
@@ -139,31 +138,43 @@ return (
   where v.workflow_id = workflow and item->>key = id::text
   order by v.version desc limit 1);
 
--- read_head(…): what every read begins with: {workflow, account_zone, zone, bounds, as_of, revision,
--- definition}; null when the account has no such workflow.
+-- read_head(…): what every read begins with; workflow is null when the account has none of this id.
+--
+-- grain  'day' where the zone's days are the account's, else '15min'
+-- keys   in the rollups of that grain: where each day begins, and the end of the last
+-- head   {tz, bounds, as_of, revision, steps} of the answer; bounds are instants
 create or replace function read_head(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz,
-  out workflow int, out account_zone text, out tz text, out bounds timestamptz[], out definition jsonb,
-  out head jsonb
+  out workflow int, out grain grain, out keys timestamptz[], out head jsonb
 )
 language plpgsql stable
 set search_path = weir, pg_temp as $$
+declare
+  w       record;
+  bounds  timestamptz[];
 begin
-  select w.workflow_id, a.time_zone, coalesce(zone, a.time_zone),
-    definition_of(w.workflow_id, coalesce(only_version, w.newest_version))
-  into workflow, account_zone, tz, definition
-  from workflow w join account a using (account_id)
-  where w.workflow_uuid = id and w.account_id = account;
-  if workflow is null then
+  select f.workflow_id, f.newest_version, a.time_zone, coalesce(zone, a.time_zone) as tz into w
+  from workflow f join account a using (account_id)
+  where f.workflow_uuid = id and f.account_id = account;
+  if w.workflow_id is null then
     return;
   end if;
-  bounds := day_bounds(first_day, last_day, tz);
+
+  workflow := w.workflow_id;
+  bounds := day_bounds(first_day, last_day, w.tz);
+  if w.tz = w.time_zone or bounds = day_bounds(first_day, last_day, w.time_zone) then
+    grain := 'day';
+    keys := array(select day_key(first_day + i) from generate_series(0, last_day - first_day + 1) as i);
+  else
+    grain := '15min';
+    keys := bounds;
+  end if;
   head := jsonb_build_object(
-    'tz', tz,
+    'tz', w.tz,
     'bounds', (select jsonb_agg(iso_instant(b) order by ix) from unnest(bounds) with ordinality as x(b, ix)),
     'as_of', iso_instant(as_of(workflow, now)),
     'revision', coalesce((select revision from workflow_revision r where r.workflow_id = workflow), 0),
-    'steps', coalesce(definition->'steps', '[]'));
+    'steps', coalesce(definition_of(workflow, coalesce(only_version, w.newest_version))->'steps', '[]'));
 end $$;
 
 -- read_analytics(…): counts behind GET …/analytics. attribution: 'cohort' | 'event'.
@@ -183,14 +194,14 @@ begin
   if r.workflow is null then
     return null;
   end if;
-  since := r.bounds[1];
-  until := r.bounds[cardinality(r.bounds)];
+  since := r.keys[1];
+  until := r.keys[cardinality(r.keys)];
 
   return r.head || jsonb_build_object(
     -- One row a day on which something happened; day: 0 for the first.
     'days', (
       select coalesce(jsonb_agg(to_jsonb(d) order by day), '[]') from (
-        select width_bucket(bucket, r.bounds) - 1 as day,
+        select width_bucket(bucket, r.keys) - 1 as day,
           sum(enrolled) as enrolled, sum(cohort_completed) as cohort_completed,
           sum(cohort_exited) as cohort_exited, sum(cohort_converted) as cohort_converted,
           sum(cohort_settled_converted) as cohort_settled_converted,
@@ -199,8 +210,8 @@ begin
           sum(enrolled_api) as api, sum(enrolled_manual) as manual,
           sum(case when cohort then cohort_duration_us else duration_us end)::text as duration_us,
           sum(case when cohort then cohort_conversion_us else conversion_us end)::text as conversion_us
-        from workflow_15min
-        where workflow_id = r.workflow and bucket >= since and bucket < until
+        from workflow_rollup
+        where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
           and (only_version is null or version = only_version)
         group by 1
       ) d),
@@ -208,14 +219,14 @@ begin
       select coalesce(sum(executions), 0) from workflow_running
       where workflow_id = r.workflow and (only_version is null or version = only_version)),
     -- Enrolled less ended, dated at or after the range's end …
-    'net_after', net_since(r.workflow, until, only_version),
-    -- … and at or after now, where the range is not over.
-    'net_ahead', case when now < until then net_since(r.workflow, now, only_version) end,
+    'net_after', net_since(r.workflow, r.grain, until, only_version),
+    -- … and at or after now, for days that are not over.
+    'net_ahead', net_ahead(r.workflow, now, only_version),
     'reasons', (
       select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
         select reason, sum(case when cohort then cohort_ends else ends end) as count
-        from reason_15min
-        where workflow_id = r.workflow and bucket >= since and bucket < until
+        from reason_rollup
+        where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
           and (only_version is null or version = only_version)
         group by reason having sum(case when cohort then cohort_ends else ends end) > 0
         order by 2 desc, 1
@@ -227,8 +238,8 @@ begin
         from (
           select goal_id, sum(case when cohort then cohort_achieved else t.achieved end) as achieved,
             sum(case when cohort then cohort_first else t.first end) as first
-          from goal_15min t
-          where workflow_id = r.workflow and bucket >= since and bucket < until
+          from goal_rollup t
+          where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
             and (only_version is null or version = only_version)
           group by goal_id
         ) sums join goal g on g.workflow_id = r.workflow and g.goal_id = sums.goal_id
@@ -237,34 +248,39 @@ begin
       ) x),
     'duration', (select to_jsonb(p) from percentiles(r.workflow,
       case when cohort then 'cohort_duration' else 'duration' end::measure,
-      first_day, last_day, r.account_zone, r.bounds, only_version) p),
+      r.grain, since, until, only_version) p),
     'conversion', (select to_jsonb(p) from percentiles(r.workflow,
       case when cohort then 'cohort_conversion' else 'conversion' end::measure,
-      first_day, last_day, r.account_zone, r.bounds, only_version) p));
+      r.grain, since, until, only_version) p));
 end $$;
 
--- net_since(workflow, instant, only_version): executions enrolled less executions ended, at or after an
--- instant: whole buckets from the rollup, the rest of its own bucket from the detail.
-create or replace function net_since(workflow int, instant timestamptz, only_version int) returns bigint
+-- net_since(workflow, grain, key, only_version): executions enrolled less executions ended, in the buckets
+-- from a key on.
+create or replace function net_since(workflow int, grain grain, key timestamptz, only_version int)
+returns bigint
+language sql stable
+set search_path = weir, pg_temp
+begin atomic
+  select coalesce(sum(enrolled) - sum(completed) - sum(exited), 0)::bigint from workflow_rollup r
+  where workflow_id = workflow and r.grain = net_since.grain and bucket >= key
+    and (only_version is null or version = only_version);
+end;
+
+-- net_ahead(workflow, instant, only_version): the same at or after any instant near now: whole quarters of
+-- an hour from the rollup, the rest of its own from the detail.
+create or replace function net_ahead(workflow int, instant timestamptz, only_version int) returns bigint
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  next  timestamptz := bucket_15min(instant + interval '15 minutes' - interval '1 microsecond');
-  net   bigint := (
-    select coalesce(sum(enrolled) - sum(completed) - sum(exited), 0) from workflow_15min
-    where workflow_id = workflow and bucket >= next and (only_version is null or version = only_version));
+  next  timestamptz := bucket_15min(instant) + interval '15 minutes';
 begin
-  if next > instant then
-    net := net + (
-      select count(*) from execution
-      where workflow_id = workflow and enrolled_at >= instant and enrolled_at < next
-        and (only_version is null or version = only_version)
-    ) - (
-      select count(*) from execution
-      where workflow_id = workflow and ended_at >= instant and ended_at < next
-        and (only_version is null or version = only_version));
-  end if;
-  return net;
+  return net_since(workflow, '15min', next, only_version)
+    + (select count(*) from execution
+       where workflow_id = workflow and enrolled_at >= instant and enrolled_at < next
+         and (only_version is null or version = only_version))
+    - (select count(*) from execution
+       where workflow_id = workflow and ended_at >= instant and ended_at < next
+         and (only_version is null or version = only_version));
 end $$;
 
 -- read_funnel(…): counts behind GET …/analytics/funnel, cohort attributed.
@@ -283,15 +299,15 @@ begin
   if r.workflow is null then
     return null;
   end if;
-  since := r.bounds[1];
-  until := r.bounds[cardinality(r.bounds)];
+  since := r.keys[1];
+  until := r.keys[cardinality(r.keys)];
 
   return r.head || jsonb_build_object(
     'cohort', (
       select jsonb_build_object('enrolled', coalesce(sum(enrolled), 0),
         'completed', coalesce(sum(cohort_completed), 0))
-      from workflow_15min
-      where workflow_id = r.workflow and bucket >= since and bucket < until
+      from workflow_rollup
+      where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
         and (only_version is null or version = only_version)),
     'counts', (
       select coalesce(jsonb_agg(to_jsonb(c)), '[]') from (
@@ -301,13 +317,13 @@ begin
           select step_id as number, sum(entered) as entered, sum(completed) as completed,
             sum(dropped_off) as dropped_off, sum(goal_exits) as goal_exits,
             sum(left_after) as left_after, sum(visits) as visits, sum(time_us)::text as time_us
-          from step_15min
-          where workflow_id = r.workflow and bucket >= since and bucket < until
+          from step_rollup
+          where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
             and (only_version is null or version = only_version)
           group by step_id having sum(entered) > 0
         ) sums
         join step s on s.workflow_id = r.workflow and s.step_id = sums.number
-        left join percentiles(r.workflow, 'step_time', first_day, last_day, r.account_zone, r.bounds, only_version) p
+        left join percentiles(r.workflow, 'step_time', r.grain, since, until, only_version) p
           on p.subject_id = sums.number
       ) c));
 end $$;
@@ -328,8 +344,8 @@ begin
   if r.workflow is null then
     return null;
   end if;
-  since := r.bounds[1];
-  until := r.bounds[cardinality(r.bounds)];
+  since := r.keys[1];
+  until := r.keys[cardinality(r.keys)];
 
   return r.head || jsonb_build_object(
     'counts', (
@@ -339,13 +355,13 @@ begin
         from (
           select step_id as number, sum(executions) as executions, sum(successes) as successes,
             sum(duration_us)::text as duration_us
-          from action_15min
-          where workflow_id = r.workflow and bucket >= since and bucket < until
+          from action_rollup
+          where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
             and (only_version is null or version = only_version)
           group by step_id having sum(executions) > 0
         ) sums
         join step s on s.workflow_id = r.workflow and s.step_id = sums.number
-        left join percentiles(r.workflow, 'action_duration', first_day, last_day, r.account_zone, r.bounds, only_version) p
+        left join percentiles(r.workflow, 'action_duration', r.grain, since, until, only_version) p
           on p.subject_id = sums.number
       ) c));
 end $$;
@@ -363,20 +379,21 @@ begin atomic
   select w.workflow_id, w.workflow_uuid, w.name, w.status, w.owner_id,
     lower(coalesce(w.name, w.workflow_uuid::text)) collate "C",
     coalesce(sums.enrolled, 0)::int,
-    (coalesce(running.executions, 0) - net_since(w.workflow_id, workflow_listing.now, null))::int,
+    (coalesce(running.executions, 0) - net_ahead(w.workflow_id, workflow_listing.now, null))::int,
     coalesce(sums.completed, 0)::int, coalesce(sums.converted, 0)::int,
     iso_instant(min(as_of(w.workflow_id, workflow_listing.now)) over ())
   from workflow w
   join account a using (account_id)
   cross join lateral (
-    select first_instant(today - (days - 1), a.time_zone) as since, first_instant(today + 1, a.time_zone) as until
+    select day_key(today - (days - 1)) as since, day_key(today) as until
     from (select (workflow_listing.now at time zone a.time_zone)::date as today) t
   ) range
   left join lateral (
     select sum(q.enrolled) as enrolled, sum(q.cohort_completed) as completed,
       sum(q.cohort_converted) as converted
-    from workflow_15min q
-    where q.workflow_id = w.workflow_id and q.bucket >= range.since and q.bucket < range.until
+    from workflow_rollup q
+    where q.workflow_id = w.workflow_id and q.grain = 'day'
+      and q.bucket between range.since and range.until
   ) sums on true
   left join lateral (
     select sum(v.executions) as executions from workflow_running v where v.workflow_id = w.workflow_id
