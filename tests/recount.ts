@@ -21,8 +21,14 @@ function microseconds(interval: string): string {
   return `(extract(epoch from (${interval})) * 1000000)::bigint`;
 }
 
-function quarterHour(instant: string): string {
-  return `to_timestamp(floor(extract(epoch from ${instant}) / 900) * 900)`;
+/** Rows of a source that has `at` and `time_zone`, once for each grain they count in. */
+function grained(source: string): string {
+  return `(select s.*, g.grain::weir.grain, g.bucket
+    from ${source} s cross join lateral (values
+      ('15min', to_timestamp(floor(extract(epoch from at) / 900) * 900)),
+      ('day', (at at time zone time_zone)::date::timestamp at time zone 'UTC'),
+      ('month', to_char(at at time zone time_zone, 'YYYY-MM-01')::timestamp at time zone 'UTC')
+    ) as g(grain, bucket)) grained`;
 }
 
 /** The order of events. */
@@ -125,7 +131,7 @@ analyze lived`;
 /** Each execution once by cohort, once where it ended, once where it converted. */
 const MOMENTS = `
 create temp table moment on commit drop as
-select kind, at, ${quarterHour("at")} as bucket, l.*,
+select kind, at, l.*,
   status in ('completed', 'goal_achieved') as completes, status in ('exited', 'error') as exits
 from lived l cross join lateral (
   values ('cohort', enrolled_at), ('end', ended_at), ('conversion', converted_at)) as m(kind, at)
@@ -162,7 +168,7 @@ function sumOf(kind: string, column: string): string {
 }
 
 const ROLLUPS: Comparison[] = [
-  rollup("workflow_15min", "workflow_id, bucket, version", {
+  rollup("workflow_rollup", "workflow_id, grain, bucket, version", {
     enrolled: countIf("kind = 'cohort'"),
     enrolled_trigger: countIf("kind = 'cohort' and source = 'trigger'"),
     enrolled_bulk: countIf("kind = 'cohort' and source = 'bulk'"),
@@ -181,31 +187,33 @@ const ROLLUPS: Comparison[] = [
     cohort_conversion_us: sumOf("cohort", "conversion_us"),
     duration_us: sumOf("end", "duration_us"),
     conversion_us: sumOf("conversion", "conversion_us"),
-  }, "moment"),
+  }, grained("moment")),
   rollup("workflow_running", "workflow_id, version", {
     executions: countIf("status = 'active'"),
   }, "lived"),
-  rollup("reason_15min", "workflow_id, bucket, version, reason", {
+  rollup("reason_rollup", "workflow_id, grain, bucket, version, reason", {
     cohort_ends: countIf("kind = 'cohort'"),
     ends: countIf("kind = 'end'"),
-  }, "(select *, word as reason from moment where word is not null) m"),
+  }, grained("(select *, word as reason from moment where word is not null)")),
   rollup(
-    "goal_15min",
-    "workflow_id, bucket, version, goal_id",
+    "goal_rollup",
+    "workflow_id, grain, bucket, version, goal_id",
     {
       cohort_achieved: countIf("kind = 'cohort'"),
       cohort_first: countIf("kind = 'cohort' and is_first"),
       achieved: countIf("kind = 'event'"),
       first: countIf("kind = 'event' and is_first"),
     },
-    `(select workflow_id, goal_id, enrolled_version as version, is_first, kind,
-      ${quarterHour("at")} as bucket
+    grained(
+      `(select workflow_id, goal_id, enrolled_version as version, is_first,
+      kind, at, time_zone
     from achieved cross join lateral (
-      values ('cohort', enrolled_at), ('event', achieved_at)) as k(kind, at)) g`,
+      values ('cohort', enrolled_at), ('event', achieved_at)) as k(kind, at))`,
+    ),
   ),
   rollup(
-    "step_15min",
-    "workflow_id, bucket, version, step_id",
+    "step_rollup",
+    "workflow_id, grain, bucket, version, step_id",
     {
       entered: "count(*)",
       completed: countIf("completed_at is not null"),
@@ -219,31 +227,34 @@ const ROLLUPS: Comparison[] = [
       visits: "sum(greatest(visits, 1))",
       time_us: "sum(time_us)",
     },
-    `(select *, ${quarterHour("enrolled_at")} as bucket
-    from lived join visited using (workflow_id, execution_id)) s`,
+    grained(`(select *, enrolled_at as at
+    from lived join visited using (workflow_id, execution_id))`),
   ),
   rollup(
-    "action_15min",
-    "workflow_id, bucket, version, step_id",
+    "action_rollup",
+    "workflow_id, grain, bucket, version, step_id",
     {
       executions: "count(*)",
       successes: countIf("succeeded"),
       duration_us: "sum(duration_us)",
     },
-    `(select f.workflow_id, f.step_id, f.succeeded, f.duration_us, x.version,
-      ${quarterHour("f.occurred_at")} as bucket
+    grained(
+      `(select f.workflow_id, f.step_id, f.succeeded, f.duration_us, x.version,
+      f.occurred_at as at, f.time_zone
     from fact f join lived x using (workflow_id, execution_id)
-    where f.type = 'action.executed') a`,
+    where f.type = 'action.executed')`,
+    ),
   ),
   rollup(
-    "histogram_day",
-    "workflow_id, measure, day, subject_id, version, bin",
+    "histogram_rollup",
+    "workflow_id, grain, measure, bucket, subject_id, version, bin",
     {
       samples: "count(*)",
     },
-    `(select workflow_id, measure::weir.measure, (at at time zone time_zone)::date as day,
+    `(select workflow_id, grain, measure::weir.measure, bucket,
       subject_id, version, weir.histogram_bin(us) as bin
-    from (
+    from ${
+      grained(`(select * from (
       select workflow_id, case kind when 'cohort' then 'cohort_duration' else 'duration' end,
         at, time_zone, 0, version, duration_us
       from moment where kind in ('cohort', 'end') and duration_us is not null
@@ -258,7 +269,9 @@ const ROLLUPS: Comparison[] = [
       select f.workflow_id, 'action_duration', f.occurred_at, f.time_zone, f.step_id, x.version,
         f.duration_us
       from fact f join lived x using (workflow_id, execution_id) where f.type = 'action.executed'
-    ) as sample(workflow_id, measure, at, time_zone, subject_id, version, us)) h`,
+    ) as sample(workflow_id, measure, at, time_zone, subject_id, version, us))`)
+    }
+    where grain <> '15min') h`,
   ),
 ];
 
