@@ -114,18 +114,31 @@ export function oracle(
     end_us: buckets.at(-1)!.end_us,
   };
   const now_us = BigInt(now.getTime()) * 1000n;
-  const head = {
-    workflow_id: facts.workflow_id,
-    period: period(facts, query, range),
-  };
+  const { workflow_id } = facts;
+  const asked = period(facts, query, range);
   const summary = summarise(facts, query, executions, buckets, now_us);
   const trends = buckets.map((bucket) =>
     trendPoint(executions, range, bucket, now_us)
   );
   return {
-    analytics: { ...head, summary, trends, comparison: null },
-    funnel: { ...head, ...funnel(facts, query, enrolledIn(executions, range)) },
-    actions: { ...head, actions: actionTable(facts, query, executions, range) },
+    analytics: {
+      workflow_id,
+      period: asked,
+      summary,
+      trends,
+      comparison: null,
+    },
+    // The other two know one attribution each, and say so whatever was asked.
+    funnel: {
+      workflow_id,
+      period: { ...asked, attribution: "cohort" },
+      ...funnel(facts, query, enrolledIn(executions, range)),
+    },
+    actions: {
+      workflow_id,
+      period: { ...asked, attribution: "event" },
+      actions: actionTable(facts, query, executions, range),
+    },
   };
 }
 
@@ -449,8 +462,8 @@ function funnelSteps(
   const lacking = [...entered].filter((id) =>
     !defined.some((step) => step.step_id === id)
   ).sort(compareBytes);
-  // Without a definition the steps count from 1, as people do.
-  let order = defined.at(-1)?.order ?? 0;
+  // Without a definition they count from 0, the least order a step can have.
+  let order = defined.at(-1)?.order ?? -1;
   return [
     ...defined.map((step) => measure(facts, query, cohort, step)),
     ...lacking.map((step_id) =>
@@ -563,24 +576,9 @@ function healthOf(successes: number, us: bigint[]): Health {
   return sum(us) > 5_000_000n * BigInt(us.length) ? "slow" : "ok";
 }
 
+/** To the nearest whole microsecond, of the number as JSON gives it. */
 function durationsUs(runs: Of<"action.executed">[]): bigint[] {
-  return runs.map((event) => durationMsToUs(event.duration_ms));
-}
-
-/**
- * Milliseconds to whole microseconds, half away from zero, of the decimal that the
- * producer wrote: 1.0005 is 1,001 µs although its double is a little less.
- *
- * @param ms At least 0.
- */
-export function durationMsToUs(ms: number): bigint {
-  const [digits, exponent] = ms.toExponential().split("e");
-  const [whole, fraction = ""] = digits!.split(".");
-  const scale = Number(exponent) - fraction.length + 3;
-  const value = BigInt(whole! + fraction);
-  if (scale >= 0) return value * 10n ** BigInt(scale);
-  const unit = 10n ** BigInt(-scale);
-  return (2n * value + unit) / (2n * unit);
+  return runs.map((event) => BigInt(Math.round(event.duration_ms * 1_000)));
 }
 
 // --------------------------------------------------------------- definitions
