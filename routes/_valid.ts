@@ -5,7 +5,7 @@
  */
 
 import { zValidator } from "@hono/zod-validator";
-import { z } from "zod";
+import type { z } from "zod";
 import { ERRORS_LISTED_MAX, MESSAGE_LENGTH_MAX } from "../db/schema.ts";
 import { AppError, type FieldError } from "./_errors.ts";
 
@@ -52,7 +52,7 @@ function refusal(error: z.core.$ZodError): AppError {
  */
 export function fieldErrors(error: z.core.$ZodError): FieldError[] {
   return error.issues.slice(0, ERRORS_LISTED_MAX).map((issue) => ({
-    path: z.core.toDotPath(issue.path),
+    path: issue.path.map(String).join("."),
     message: clipped(issue.message),
   }));
 }
