@@ -23,6 +23,7 @@ import type { Manifest } from "./islands/build.ts";
 import { DEFAULT_PORT, readSettings, type Settings } from "./settings.ts";
 import { launcherGone } from "./workers/_launcher.ts";
 import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
+import { recompute } from "./workers/recompute.ts";
 import { type Job, runJobs } from "./workers/run.ts";
 
 const USAGE = `Usage: deno task COMMAND
@@ -57,6 +58,9 @@ const DRAIN_MS_MAX = 10_000;
 const RING_MS = 100;
 
 const DIST = new URL("dist/", import.meta.url);
+
+/** What works on the database beside the demo's traffic. */
+const JOBS: Job[] = [fold, recompute];
 
 /** What every command is given. */
 interface Context {
@@ -100,7 +104,7 @@ async function demo(context: Context): Promise<void> {
       signal,
       withClient(database, (sql) => seedDemo(sql, tell, new Date())),
     );
-    await run({ ...context, log }, database, manifest, [fold, simulate], {
+    await run({ ...context, log }, database, manifest, [...JOBS, simulate], {
       ports: settings.PORT === undefined ? DEMO_PORTS : 1,
       async onListening(sql, url) {
         const token = await createSignInLink(sql, accounts[0]!.account_id, {});
@@ -114,7 +118,7 @@ async function demo(context: Context): Promise<void> {
 async function start(context: Context): Promise<void> {
   await withDatabase(context.settings, async (database) => {
     const manifest = await prepare(database, context.signal);
-    await run(context, database, manifest, [fold]);
+    await run(context, database, manifest, JOBS);
   });
 }
 
@@ -128,7 +132,7 @@ async function serve(context: Context): Promise<void> {
 async function work(context: Context): Promise<void> {
   await withDatabase(context.settings, async (database) => {
     await refuseOldSchema(database);
-    await run(context, database, null, [fold]);
+    await run(context, database, null, JOBS);
   });
 }
 
