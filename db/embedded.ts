@@ -72,8 +72,23 @@ const START_ATTEMPTS = 50;
 
 const RETRY_MS = 200;
 
+/**
+ * Why a start fails that may succeed soon: the port or the shared memory is in use,
+ * or who held the lock file was killed and nobody has collected its process yet.
+ */
+const IS_PASSING = /in use|lock file "postmaster\.pid" already exists/i;
+
 /** Of the binaries in `deno.json`; data of another one cannot be read. */
 const MAJOR_VERSION = "17";
+
+/** What a running Postgres and its watchdog leave in their home; begun afresh each time. */
+const STATE_FILES = [
+  "users",
+  "ready",
+  "postgres.log",
+  "postgres.pid",
+  "watchdog.pid",
+];
 
 /** Kept in `embedded.json`. */
 interface Access {
@@ -148,7 +163,9 @@ exec 3<users
   read -r _ <&3
   # A signal that comes before Postgres listens is lost, and Postgres may just be
   # starting again: so until there is nobody left to stop.
-  while kill -0 $$ || kill -0 "$(cat postgres.pid)"; do
+  # One that was started after this watchdog was killed is another watchdog's.
+  while [ "$(cat watchdog.pid)" = $$ ] &&
+    { kill -0 $$ || kill -0 "$(cat postgres.pid)"; }; do
     kill -INT "$(cat postgres.pid)"
     sleep 0.1
   done
@@ -254,7 +271,7 @@ async function start(
     if (embedded) return embedded;
     const log = await readLog(place.home);
     // Somebody took the port, or processes of a killed Postgres are about to end.
-    if (attempt === START_ATTEMPTS || !/in use/i.test(log)) {
+    if (attempt === START_ATTEMPTS || !IS_PASSING.test(log)) {
       throw new Error(`Cannot start Postgres in "${place.home}": ${log}`);
     }
     await delay(RETRY_MS);
@@ -270,7 +287,9 @@ async function launch(
 ): Promise<Embedded | null> {
   const { home, runner } = place;
   const pipe = join(home, "users");
-  for (const name of ["users", "ready", "postgres.log"]) {
+  // Pids as well: those of a Postgres that was killed with its watchdog would make its
+  // lock file, which still says ready, look like that of the one we start.
+  for (const name of STATE_FILES) {
     await Deno.remove(join(home, name)).catch(ignoreMissing);
   }
   await run("mkfifo", ["-m", "600", pipe], runner);
