@@ -5,6 +5,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { fold } from "../../db/events.ts";
 import type { Sql } from "../../db/client.ts";
 
@@ -16,6 +17,16 @@ const HISTORY_DAYS = 90;
 
 /** Executions inserted at a time: what folds in a second or two. */
 const CHUNK_EXECUTIONS = 20_000;
+
+/**
+ * The id of a step, as the database makes it too.
+ *
+ * @param step From 0.
+ */
+export function stepUuid(step: number): string {
+  const hex = createHash("md5").update(`step ${step}`).digest("hex");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
 
 /**
  * Records executions of about five events each: enrolled, then one to eight steps
@@ -39,7 +50,9 @@ export async function recordExecutions(
     with execution as materialized (
       select i, ${workflowId}::int as workflow_id,
         md5(${workflowId}::int || ' ' || i)::uuid as execution_id,
-        now() - ${HISTORY_DAYS} * interval '1 day' + (i * ${HISTORY_DAYS * 86_400}::float8 / ${of}) * interval '1 second' as enrolled_at,
+        now() - ${HISTORY_DAYS} * interval '1 day' + ((i % ${of}::bigint) * ${
+    HISTORY_DAYS * 86_400
+  }::float8 / ${of}) * interval '1 second' as enrolled_at,
         least(${STEPS}, 1 + floor(-ln(1 - (abs(hashint8(i)::bigint) % 100000) / 100000.0) / 0.9)::int) as depth,
         abs(hashint8(i + 7)::bigint) % 100 as luck
       from generate_series(${from}::bigint, ${until - 1}::bigint) as i
