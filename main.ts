@@ -236,13 +236,16 @@ async function answerRequests(
 ): Promise<void> {
   const { createApp } = await import("./routes/app.ts");
   const bell = createBell(sql, log);
+  const underWay = new Set<Promise<void>>();
   // The app knows its address, and that may be any free port: so the port comes first.
-  let answer: Deno.ServeHandler = () => new Response(null, { status: 503 });
-  const server = listen(
-    settings,
-    options.ports ?? 1,
-    (request, info) => answer(request, info),
-  );
+  let answer: Deno.ServeHandler = refuse;
+  const server = listen(settings, options.ports ?? 1, (request, info) => {
+    if (signal.aborted) return refuse();
+    const sent = info.completed.catch(() => {});
+    underWay.add(sent);
+    sent.then(() => underWay.delete(sent));
+    return answer(request, info);
+  });
   const { port } = server.addr;
   const publicUrl = settings.PUBLIC_URL ?? urlOf(settings.HOST, port);
   answer = createApp({
@@ -262,9 +265,26 @@ async function answerRequests(
 
   await stopped(signal);
   log.info("draining");
-  const tooLate = AbortSignal.timeout(DRAIN_MS_MAX);
-  await Promise.race([server.shutdown(), stopped(tooLate)]);
+  // shutdown() breaks off bodies that are still being read, so it comes last.
+  const tooLate = stopped(AbortSignal.timeout(DRAIN_MS_MAX));
+  await Promise.race([Promise.all(underWay), tooLate]);
+  await Promise.race([server.shutdown(), tooLate]);
   bell.remove();
+}
+
+/** For who comes while we start or stop. */
+function refuse(): Response {
+  return Response.json(
+    { title: "Starting or stopping", status: 503, code: "stopping" },
+    {
+      status: 503,
+      headers: {
+        "content-type": "application/problem+json",
+        "retry-after": "1",
+        connection: "close",
+      },
+    },
+  );
 }
 
 function listen(
