@@ -20,6 +20,7 @@ import { createLog, type Log } from "./db/log.ts";
 import { migrate, pendingMigrations } from "./db/migrate.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
+import { isOutage } from "./routes/_errors.ts";
 import { DEFAULT_PORT, readSettings, type Settings } from "./settings.ts";
 import { launcherGone } from "./workers/_launcher.ts";
 import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
@@ -190,6 +191,7 @@ async function run(
   options: ServeOptions = {},
 ): Promise<void> {
   const { log, signal } = context;
+  outliveOutages(log);
   const web = connect(pooled, {
     max: 8,
     statementTimeoutMs: WEB_STATEMENT_TIMEOUT_MS,
@@ -218,6 +220,19 @@ async function run(
     await Promise.all([web.end({ timeout: 5 }), sql.end({ timeout: 5 })]);
   }
   log.info("stopped");
+}
+
+/**
+ * The driver asks for the types of arrays on every new connection, and lets the
+ * failure of that question fly (postgres.js 3.4.9): Postgres going away at that
+ * moment would end us. Whatever else nobody caught still does.
+ */
+function outliveOutages(log: Log): void {
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    if (!isOutage(event.reason?.code)) return;
+    event.preventDefault();
+    log.warn("lost a connection", { error: event.reason });
+  });
 }
 
 /** What differs between serving and showing. */

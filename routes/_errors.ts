@@ -98,7 +98,7 @@ export function toAppError(thrown: unknown): AppError {
 }
 
 /** Postgres is gone, going or full: class 08, 53 and 57P, and what the driver says. */
-function isOutage(code: unknown): boolean {
+export function isOutage(code: unknown): boolean {
   return typeof code === "string" && (
     /^(08|53|57P)/.test(code) ||
     ["CONNECTION_CLOSED", "CONNECTION_ENDED", "CONNECTION_DESTROYED"]
