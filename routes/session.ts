@@ -21,7 +21,10 @@ export function session({ sql, publicUrl }: Deps): Hono {
   return new Hono()
     .get("/sign-in", async (c, next) => {
       const token = c.req.query("token");
-      const begun = token === undefined ? null : await beginSession(sql, token);
+      // A HEAD request is somebody who previews the link, not who uses it.
+      const begun = token === undefined || c.req.method === "HEAD"
+        ? null
+        : await beginSession(sql, token);
       // Without a link that works, sign_in.tsx says so.
       if (begun === null) return await next();
       setCookie(c, SESSION_COOKIE, begun, {

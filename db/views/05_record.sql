@@ -1,5 +1,5 @@
 -- content_digest(…): 8 bytes of SHA-256 of an event's content as it was given: equal for a retry,
--- also when it writes the same instant with another offset.
+-- also when it writes the same instant with another offset, or the sequence 0 that it left out.
 create or replace function content_digest(
   execution_id uuid, type event_type, occurred_at timestamptz, contact_id text, version int,
   sequence bigint, subject uuid, succeeded boolean, duration_us bigint, source enrollment_source,
@@ -7,7 +7,7 @@ create or replace function content_digest(
 ) returns bigint
 language sql stable parallel safe
 return ('x' || encode(substring(sha256(convert_to(json_build_array(
-  execution_id, type, extract(epoch from occurred_at), contact_id, version, sequence, subject,
+  execution_id, type, extract(epoch from occurred_at), contact_id, version, coalesce(sequence, 0), subject,
   succeeded, duration_us, source, reason, error)::text, 'UTF8')) for 8), 'hex'))::bit(64)::bigint;
 
 -- record_events(account, events): accepts events, once each.

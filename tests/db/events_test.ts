@@ -222,3 +222,17 @@ dbTest(
     strictEqual(await recompute(sql, workflow_id), true);
   },
 );
+
+dbTest(
+  "recordEvents() takes a retry that spells out the default sequence for a duplicate",
+  async ({ sql, account }) => {
+    const event = enrolled();
+    const record = (change: Record<string, unknown>) =>
+      recordEvents(sql, account.account_id, [
+        Event.parse({ ...event, ...change }),
+      ]);
+    deepStrictEqual(await record({}), ["accepted"]);
+    deepStrictEqual(await record({ sequence: 0 }), ["duplicate"]);
+    deepStrictEqual(await record({ sequence: 1 }), ["event_conflict"]);
+  },
+);

@@ -134,3 +134,10 @@ dbTest("sessions and links are kept as hashes alone", async (world) => {
     }
   }
 });
+
+dbTest("HEAD /sign-in does not use the link up", async (world) => {
+  const token = await newLink(world);
+  const path = `/sign-in?token=${token}`;
+  await send(world, "HEAD", path, { key: null });
+  strictEqual((await send(world, "GET", path, { key: null })).status, 303);
+});
