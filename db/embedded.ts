@@ -313,7 +313,7 @@ async function launch(
   watchdog.unref();
   if (!await becomesReady(home, watchdog.status)) {
     users.close();
-    await watchdog.status;
+    await statusOf(watchdog);
     return null;
   }
   await createDatabase(access);
@@ -344,7 +344,7 @@ async function use(
           place.home,
         )
       ) await delay(POLL_MS);
-      await watchdog?.status;
+      if (watchdog) await statusOf(watchdog);
     } finally {
       lock.close();
     }
@@ -354,6 +354,12 @@ async function use(
     started: watchdog !== null,
     stop: () => stopping ??= leave(),
   };
+}
+
+/** Waits for what is otherwise not waited for: alone, it would not keep us running. */
+async function statusOf(process: Deno.ChildProcess): Promise<void> {
+  process.ref();
+  await process.status;
 }
 
 async function findHome(
