@@ -12,7 +12,7 @@ import {
   key,
   signIn,
   UsageError,
-} from "./commands.ts";
+} from "./workers/_commands.ts";
 import { createSignInLink } from "./db/access.ts";
 import { connect, type Sql } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
@@ -21,7 +21,11 @@ import { migrate, pendingMigrations } from "./db/migrate.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
 import { isOutage } from "./routes/_errors.ts";
-import { DEFAULT_PORT, readSettings, type Settings } from "./settings.ts";
+import {
+  DEFAULT_PORT,
+  readSettings,
+  type Settings,
+} from "./workers/_settings.ts";
 import { launcherGone } from "./workers/_launcher.ts";
 import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
 import { recompute } from "./workers/recompute.ts";

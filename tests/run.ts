@@ -151,7 +151,7 @@ async function reportCoverage(isWhole: boolean): Promise<boolean> {
     args: [
       "coverage",
       COVERAGE,
-      `--include=^${ROOT.href}(main|commands|settings|db|routes|islands|workers)`,
+      `--include=^${ROOT.href}(main|db|routes|islands|workers)`,
     ],
     cwd: ROOT,
     env: { NO_COLOR: "1" },

@@ -1,5 +1,5 @@
 import { deepStrictEqual, throws } from "node:assert/strict";
-import { readSettings } from "../settings.ts";
+import { readSettings } from "../../workers/_settings.ts";
 
 Deno.test("readSettings() needs nothing, and takes what is empty for not set", () => {
   const defaults = { HOST: "127.0.0.1", DATA_DIR: ".data" };
@@ -58,10 +58,10 @@ Deno.test("readSettings() names every mistake at once", () => {
 
 Deno.test(".env.example explains every setting, and no other", async () => {
   const text = await Deno.readTextFile(
-    new URL("../.env.example", import.meta.url),
+    new URL("../../.env.example", import.meta.url),
   );
   const source = await Deno.readTextFile(
-    new URL("../settings.ts", import.meta.url),
+    new URL("../../workers/_settings.ts", import.meta.url),
   );
   const explained = [...text.matchAll(/^([A-Z_]+)=/gm)].map(([, name]) => name);
   const settings = [...source.matchAll(/^ {2}([A-Z_]+): /gm)].map(([, name]) =>

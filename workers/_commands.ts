@@ -13,9 +13,9 @@ import {
   createKey,
   createSignInLink,
   findAccount,
-} from "./db/access.ts";
-import type { Sql } from "./db/client.ts";
-import { ROLES, SCOPES, TimeZone } from "./db/schema.ts";
+} from "../db/access.ts";
+import type { Sql } from "../db/client.ts";
+import { ROLES, SCOPES, TimeZone } from "../db/schema.ts";
 
 /** What a command works with. */
 export interface Command {
@@ -89,7 +89,7 @@ export async function signIn(command: Command): Promise<void> {
 
 /** `import FILE --account ID --workflow NAME [flags]`: prints the workflow's id. */
 export async function importFile({ args, sql, print }: Command): Promise<void> {
-  const { importCommand } = await import("./workers/import.ts");
+  const { importCommand } = await import("./import.ts");
   await importCommand(sql, args, print);
 }
 

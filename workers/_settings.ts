@@ -5,7 +5,7 @@
  */
 
 import { z } from "zod";
-import { LOG_LEVELS } from "./db/log.ts";
+import { LOG_LEVELS } from "../db/log.ts";
 
 /** Where we listen unless `PORT` says otherwise. */
 export const DEFAULT_PORT = 8_000;

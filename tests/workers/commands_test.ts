@@ -12,9 +12,9 @@ import {
   key,
   signIn,
   UsageError,
-} from "../commands.ts";
-import { beginSession, findAccount, findKey } from "../db/access.ts";
-import { admin, dbTest, urlOf, type World } from "./harness.ts";
+} from "../../workers/_commands.ts";
+import { beginSession, findAccount, findKey } from "../../db/access.ts";
+import { admin, dbTest, urlOf, type World } from "../harness.ts";
 
 /** Runs a command and answers with what it printed. */
 async function say(
@@ -150,7 +150,7 @@ dbTest("key create refuses an account that is not there", (world) =>
 async function runMain(env: Record<string, string>, ...args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", "main.ts", ...args],
-    cwd: new URL("../", import.meta.url),
+    cwd: new URL("../../", import.meta.url),
     env,
   }).output();
   const decoder = new TextDecoder();
