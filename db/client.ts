@@ -34,6 +34,7 @@ export function connect(url: string, options: ConnectOptions): Sql {
     max: options.max,
     connect_timeout: 10,
     idle_timeout: 300,
+    backoff: reconnectSeconds,
     onnotice: () => {},
     types: {
       bigint: postgres.BigInt && {
@@ -49,4 +50,13 @@ export function connect(url: string, options: ConnectOptions): Sql {
       TimeZone: "UTC",
     },
   }) as Sql;
+}
+
+/**
+ * How long a connection that was lost or refused waits before it tries again. All
+ * connections of a pool count their failures together, so that the driver's own
+ * 3^failures would be at its 20 s after a restart of Postgres that took one.
+ */
+function reconnectSeconds(failures: number): number {
+  return Math.min(0.05 * 2 ** failures, 1);
 }

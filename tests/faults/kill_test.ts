@@ -8,7 +8,7 @@
  * @module
  */
 
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
 import { createAccount, createKey } from "../../db/access.ts";
 import { connect, type Sql } from "../../db/client.ts";
@@ -29,6 +29,9 @@ const CLIENTS = 4;
 
 /** Share of batches of which nobody asks again when there was no answer. */
 const GIVE_UP_SHARE = 0.3;
+
+/** Characters of the server's log that a failure shows. */
+const LOG_TAIL = 6_000;
 
 const HOUR_MS = 3_600_000;
 
@@ -90,7 +93,7 @@ Deno.test({
       await survive(dataDir);
     } finally {
       const home = await Deno.realPath(join(dataDir, "postgres"));
-      (await processesIn(home)).forEach(killHard);
+      await killIn(home);
       await Deno.remove(home, { recursive: true });
       await Deno.remove(dataDir, { recursive: true });
     }
@@ -121,6 +124,9 @@ async function survive(dataDir: string): Promise<void> {
       }));
     place.server.process.kill("SIGTERM");
     strictEqual((await place.server.process.status).code, 0);
+  } catch (error) {
+    console.error(place.server.log().slice(-LOG_TAIL));
+    throw error;
   } finally {
     await place.server[Symbol.asyncDispose]();
   }
@@ -191,23 +197,25 @@ async function ingest(
     }
   }
   const waiting = feed();
-  const sending = Array.from({ length: CLIENTS }, async () => {
+  const sending = Promise.all(Array.from({ length: CLIENTS }, async () => {
     for await (const batch of waiting) {
       await send(place, batch, random, ledger);
     }
-  });
+  }));
   try {
     for (const [i, kill] of kills.entries()) {
       const at = share * (i + random() * 0.7);
-      await until("ingest goes on", () => ledger.batchesDone >= at, 60);
+      const isDue = until("it is due", () => ledger.batchesDone >= at, 60);
+      // A client that fails ends it all.
+      await Promise.race([sending, isDue]);
       await commit(place, kill);
       killed[i]!.resolve();
     }
-    await Promise.all(sending);
+    await sending;
   } finally {
     isOver = true;
     killed.forEach(({ resolve }) => resolve());
-    await Promise.allSettled(sending);
+    await Promise.allSettled([sending]);
   }
 }
 
@@ -237,6 +245,7 @@ async function send(
   await until("a batch is acknowledged", async () => {
     const receipt = await post(place, events);
     if (receipt) {
+      deepStrictEqual(receipt.errors, []);
       strictEqual(receipt.accepted + receipt.duplicates, events.length);
       ledger.accepted += receipt.accepted;
       ledger.acknowledged.push(...events);
@@ -309,15 +318,16 @@ async function strike(
     await sql`select pg_terminate_backend(${folder})`;
     return;
   }
-  const backends = await sql<{ pid: number }[]>`
-    select pid from pg_stat_activity`;
-  const pids = backends.map(({ pid }) => pid);
-  pids.unshift(await readPid(join(place.home, "data", "postmaster.pid")));
   const watchdog = await readPid(join(place.home, "watchdog.pid"));
-  if (victim === "everything") pids.push(...await processesIn(place.home));
-  if (victim === "watchdog") pids.unshift(watchdog);
+  const postmaster = await readPid(join(place.home, "data", "postmaster.pid"));
   if (victim !== "postgres") place.server.process.kill("SIGKILL");
-  if (victim !== "server") pids.forEach(killHard);
+  if (victim === "watchdog") killHard(watchdog);
+  if (victim === "everything") await killIn(place.home);
+  if (victim === "postgres" || victim === "watchdog") {
+    killHard(postmaster);
+    // All of them: one that waits for a killed one's latch would wait for ever.
+    await killIn(join(place.home, "data"));
+  }
   if (victim !== "postgres") await place.server[Symbol.asyncDispose]();
 }
 
@@ -388,13 +398,21 @@ function killHard(pid: number): void {
   }
 }
 
+async function killIn(folder: string): Promise<void> {
+  for (;;) {
+    const pids = await processesIn(folder);
+    if (pids.length === 0) return;
+    pids.forEach(killHard);
+  }
+}
+
 /** Postgres and its watchdog work in directories of their own; by that they are known. */
-async function processesIn(home: string): Promise<number[]> {
+async function processesIn(parent: string): Promise<number[]> {
   const found: number[] = [];
   for await (const { name } of Deno.readDir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const folder = await Deno.readLink(`/proc/${name}/cwd`).catch(() => "");
-    if (folder.startsWith(home)) found.push(Number(name));
+    if (folder.startsWith(parent)) found.push(Number(name));
   }
   return found;
 }
