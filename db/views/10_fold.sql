@@ -62,7 +62,8 @@ end $$;
 
 -- fold(events_max): folds up to so many queued events, a fair share of each waiting workflow.
 --
--- Returns  events folded; 0 when none wait or other sessions are at all of them.
+-- Returns  events folded; 0 when none wait or other sessions are at all of them. Raises what keeps it
+--          from folding when it could fold nothing else.
 -- Callers  workers/fold.ts whenever events were accepted, and every second.
 -- Repeat   Harmless: an event is folded by the transaction that deletes it from the queue.
 create or replace function fold(events_max int default 20000) returns int
@@ -75,7 +76,9 @@ declare
   wrapped  boolean := false;
   hop      int;
   claimed  int[] := '{}';
-  folded   int;
+  share    int;
+  folded   int := 0;
+  failure  text;
 begin
   perform make_fold_tables();
 
@@ -100,13 +103,43 @@ begin
     return 0;
   end if;
 
+  share := greatest(1, events_max / cardinality(claimed));
+  begin
+    return fold_claimed(claimed, share);
+  exception when others then
+    if cardinality(claimed) = 1 then
+      raise;
+    end if;
+  end;
+  -- One of them cannot be folded: each by itself, so that only that one waits.
+  foreach hop in array claimed loop
+    begin
+      folded := folded + fold_claimed(array[hop], share);
+    exception when others then
+      failure := format('Cannot fold workflow %s: %s', hop, sqlerrm);
+      raise warning '%', failure;
+    end;
+  end loop;
+  if folded = 0 and failure is not null then
+    raise exception '%', failure;
+  end if;
+  return folded;
+end $$;
+
+-- fold_claimed(ids, share): folds up to share events of each workflow, which this transaction has locked.
+create or replace function fold_claimed(ids int[], share int) returns int
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  folded  int;
+begin
   with taken as (
     delete from event_queue where ctid = any (array(
-      select share.ctid
-      from unnest(claimed) as w(workflow_id) cross join lateral (
+      select oldest.ctid
+      from unnest(ids) as w(workflow_id) cross join lateral (
         select q.ctid from event_queue q where q.workflow_id = w.workflow_id
-        order by q.queue_id limit greatest(1, events_max / cardinality(claimed))
-      ) share
+        order by q.queue_id limit share
+      ) oldest
     )) returning *
   )
   insert into fold_event (workflow_id, execution_id, occurred_at, sequence, duration_us, version,
@@ -146,7 +179,6 @@ create or replace function recompute(workflow int) returns boolean
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
-  since  timestamptz := (select recompute_since from workflow w where w.workflow_id = workflow);
   last   uuid := '00000000-0000-0000-0000-000000000000';
   chunk  int;
 begin
@@ -167,8 +199,12 @@ begin
     truncate fold_execution, fold_goal, fold_state, fold_step, fold_left, fold_action, fold_sample;
   end loop;
   perform announce_revisions();
+  -- A setting that changed meanwhile is still owed.
   update workflow w set recompute_since = null
-  where w.workflow_id = workflow and recompute_since is not distinct from since;
+  from fold_workflow f
+  where w.workflow_id = workflow and f.workflow_id = workflow
+    and f.goal_ends_execution = w.goal_ends_execution
+    and f.conversion_window = w.conversion_window_us * interval '1 microsecond';
   return true;
 end $$;
 
