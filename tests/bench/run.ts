@@ -55,7 +55,8 @@ async function main(): Promise<void> {
   const dataDir = await Deno.makeTempDir({ prefix: "weir-bench-" });
   if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
   const postgres = await startEmbedded({ dataDir });
-  const sql = connect(postgres.url, { max: 4, statementTimeoutMs: 0 });
+  // One session, as a worker has: its plans are made once.
+  const sql = connect(postgres.url, { max: 1, statementTimeoutMs: 0 });
   try {
     await migrate(sql);
     await buildIslands(new URL("../../dist/", import.meta.url));
