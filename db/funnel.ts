@@ -7,7 +7,13 @@
 import type { Sql } from "./client.ts";
 import { type Head, periodOf } from "./period.ts";
 import { meanSeconds, rate, seconds } from "./rates.ts";
-import type { AnalyticsQuery, Funnel, FunnelStep, Step } from "./schema.ts";
+import type {
+  AnalyticsQuery,
+  Funnel,
+  FunnelStep,
+  RateDifference,
+  Step,
+} from "./schema.ts";
 
 /** Steps that fewer entered are judged last: their rates are noise. */
 const DROP_OFF_ENTERED_MIN = 30;
@@ -15,11 +21,15 @@ const DROP_OFF_ENTERED_MIN = 30;
 /** How many drop-off points are named. */
 const DROP_OFF_POINTS = 3;
 
-interface StepCounts {
-  step_id: string;
+/** What the rates of a step are of. */
+interface RateCounts {
   entered: number;
   completed: number;
   dropped_off: number;
+}
+
+interface StepCounts extends RateCounts {
+  step_id: string;
   goal_exits: number;
   left_after: number;
   visits: number;
@@ -29,6 +39,10 @@ interface StepCounts {
   p95: number | null;
   /** As the newest version that has it says; `null` where none does. */
   step: Step | null;
+  /** Of as many days directly before; `null` where nobody entered. */
+  previous: RateCounts | null;
+  /** Of all cohorts before the range's end that are kept as days. */
+  average: RateCounts;
 }
 
 /** What `weir.read_funnel()` answers. */
@@ -129,8 +143,31 @@ function stepOf(
       median_time_seconds: seconds(count?.p50 ?? null),
       p95_time_seconds: seconds(count?.p95 ?? null),
       visits,
+      vs_previous_period: difference(count, count?.previous),
+      vs_workflow_average: difference(count, count?.average),
     },
   };
+}
+
+/** In percentage points of the rates as they are shown. */
+function difference(
+  counts: RateCounts | undefined,
+  others: RateCounts | null | undefined,
+): RateDifference {
+  const of = (part: "completed" | "dropped_off") =>
+    counts && others
+      ? points(
+        rate(counts[part], counts.entered),
+        rate(others[part], others.entered),
+      )
+      : null;
+  return { conversion_rate: of("completed"), drop_off_rate: of("dropped_off") };
+}
+
+function points(rate: number | null, other: number | null): number | null {
+  return rate === null || other === null
+    ? null
+    : (Math.round(rate * 100) - Math.round(other * 100)) / 100;
 }
 
 const NOBODY = {

@@ -10,7 +10,10 @@ import type { AnalyticsQuery, Period, Step } from "./schema.ts";
 export interface Head {
   /** The zone that was answered in. */
   tz: string;
-  /** Instants: the days begin at all but the last, which is the range's end. */
+  /** Whether the range lies where hours are kept. */
+  hours: boolean;
+  buckets: { date: string; label: string }[];
+  /** Instants: the buckets begin at all but the last, which is the range's end. */
   bounds: string[];
   as_of: string;
   revision: number;
@@ -46,13 +49,44 @@ export function periodOf(head: Head, query: AnalyticsQuery): Period {
   };
 }
 
+/** Hours were asked for of a range that begins before they are kept. */
+export class DetailExpired extends RangeError {
+  override readonly name = "DetailExpired";
+}
+
+/** Both dates of a range, included. */
+export interface DateRange {
+  first: string;
+  last: string;
+}
+
 /**
- * The local date some days after another.
+ * The range that another one is compared with.
  *
- * @param date `YYYY-MM-DD`
- * @param days May be negative.
+ * @param query What was asked for.
+ * @returns `null` where nothing is compared.
  */
-export function addDays(date: string, days: number): string {
-  return new Date(Date.parse(date) + days * 86_400_000).toISOString()
-    .slice(0, 10);
+export function comparedRange(query: AnalyticsQuery): DateRange | null {
+  const { start_date, end_date } = query;
+  switch (query.compare) {
+    case "none":
+      return null;
+    case "custom":
+      return { first: query.compare_start!, last: query.compare_end! };
+    case "year":
+      return { first: yearBefore(start_date), last: yearBefore(end_date) };
+    case "previous": {
+      const first = Temporal.PlainDate.from(start_date);
+      const days = first.until(end_date).days + 1;
+      return {
+        first: first.subtract({ days }).toString(),
+        last: first.subtract({ days: 1 }).toString(),
+      };
+    }
+  }
+}
+
+/** 29 February goes back to the 28th. */
+function yearBefore(date: string): string {
+  return Temporal.PlainDate.from(date).subtract({ years: 1 }).toString();
 }

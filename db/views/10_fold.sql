@@ -206,7 +206,9 @@ language plpgsql
 set search_path = weir, pg_temp
 set enable_nestloop = off
 set enable_seqscan = off
-set jit = off as $$
+set jit = off
+set work_mem = '64MB'  -- a batch sorts and hashes in memory
+as $$
 begin
   perform fold_names();
   perform fold_goals();
