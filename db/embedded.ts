@@ -158,6 +158,8 @@ echo $$ >watchdog.pid
 exec 3<users
 (
   read -r _ <&3
+  # If this watchdog was killed, what is here may be another one's by now.
+  [ "$(cat watchdog.pid)" = $$ ] || exit
   # From here on nobody can join; who slipped in is waited for once more.
   rm -f users
   read -r _ <&3

@@ -104,6 +104,8 @@ const TICKS = 20;
 /** An instant, said by what it is near to. */
 type When =
   | { near: "day"; zone: string; days: number; delta_us: number }
+  /** First or last instant of the range, in one of the zones that will be asked. */
+  | { near: "range"; edge: "start" | "end"; zone: number; delta_us: number }
   | { near: "enrolment"; delta_us: number }
   | { near: "window"; window: string; delta_us: number };
 
@@ -118,6 +120,13 @@ const dayWhen: fc.Arbitrary<When> = fc.record({
   zone: fc.constantFrom(...ACCOUNT_ZONES),
   days: fc.integer({ min: -1, max: 2 }),
   delta_us: deltaUs,
+});
+
+const rangeWhen: fc.Arbitrary<When> = fc.record({
+  near: fc.constant("range" as const),
+  edge: fc.constantFrom("start" as const, "end" as const),
+  zone: fc.nat(3),
+  delta_us: fc.constantFrom(0, -1, 1),
 });
 
 const when: fc.Arbitrary<When> = fc.oneof(
@@ -137,6 +146,7 @@ const when: fc.Arbitrary<When> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: dayWhen },
+  { weight: 2, arbitrary: rangeWhen },
 );
 
 const step_id = fc.constantFrom(...STEP_IDS);
@@ -209,7 +219,10 @@ const envelope = {
 
 const execution = fc.record({
   contact_id: fc.constantFrom("c0", "c1", "ç2"),
-  base: dayWhen,
+  base: fc.oneof(
+    { weight: 4, arbitrary: dayWhen },
+    { weight: 1, arbitrary: rangeWhen },
+  ),
   enrolment: fc.option(fc.record({ what: enrolled, ...envelope }), {
     nil: undefined,
     freq: 9,
@@ -278,7 +291,8 @@ const scenario = fc.record({
     first: fc.integer({ min: -2, max: 1 }),
     days: fc.integer({ min: 1, max: 6 }),
   }),
-  now: dayWhen,
+  /** Near to something that happens: the first execution's enrolment, for want of another. */
+  now: when,
   zones: fc.shuffledSubarray(ZONES, { minLength: 2, maxLength: 3 }),
   version: fc.integer({ min: 1, max: 3 }),
 });
@@ -357,7 +371,7 @@ function copyOf(
 }
 
 function instantOf(
-  { anchor }: Scenario,
+  scenario: Scenario,
   when: When,
   base_us: bigint,
 ): bigint {
@@ -366,8 +380,31 @@ function instantOf(
   if (when.near === "window") {
     return base_us + durationUs(when.window) + delta_us;
   }
-  const date = Temporal.PlainDate.from(anchor).add({ days: when.days });
-  return dayStartUs(date, when.zone) + delta_us;
+  if (when.near === "range") {
+    const { first, after } = rangeOf(scenario);
+    const asked = [scenario.accountZone, ...scenario.zones];
+    const zone = asked[when.zone % asked.length]!;
+    return dayStartUs(when.edge === "start" ? first : after, zone) + delta_us;
+  }
+  const date = Temporal.PlainDate.from(scenario.anchor);
+  return dayStartUs(date.add({ days: when.days }), when.zone) + delta_us;
+}
+
+/** The days that are asked for: from the first until before the one after. */
+function rangeOf({ anchor, range }: Scenario) {
+  const first = Temporal.PlainDate.from(anchor).add({ days: range.first });
+  return { first, after: first.add({ days: range.days }) };
+}
+
+/** In whole milliseconds, as clocks of ours are. */
+function nowOf(scenario: Scenario): Date {
+  const base = scenario.executions[0]!.base;
+  const now_us = instantOf(
+    scenario,
+    scenario.now,
+    instantOf(scenario, base, 0n),
+  );
+  return new Date(Number(now_us / 1000n));
 }
 
 function uuid(kind: number, n: number): string {
@@ -489,12 +526,10 @@ class World {
   }
 
   #range() {
-    const { anchor, range } = this.#scenario;
-    const first = Temporal.PlainDate.from(anchor).add({ days: range.first });
-    const last = first.add({ days: range.days - 1 });
+    const { first, after } = rangeOf(this.#scenario);
     return {
       start_date: first.toString(),
-      end_date: last.toString(),
+      end_date: after.subtract({ days: 1 }).toString(),
       granularity: "daily" as const,
     };
   }
@@ -510,8 +545,7 @@ class World {
   }
 
   async #compare(query: AnalyticsQuery): Promise<void> {
-    const now_us = instantOf(this.#scenario, this.#scenario.now, 0n);
-    const now = new Date(Number(now_us / 1000n));
+    const now = nowOf(this.#scenario);
     const { workflow_id } = this.facts;
     const known = this.facts.events.length > 0 ||
       this.facts.versions.length > 0;

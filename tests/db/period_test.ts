@@ -1,0 +1,87 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { addDays, periodOf } from "../../db/period.ts";
+import { AnalyticsQuery } from "../../db/schema.ts";
+import { dbTest } from "../harness.ts";
+
+Deno.test("addDays() counts on the calendar", () => {
+  strictEqual(addDays("2026-06-15", 0), "2026-06-15");
+  strictEqual(addDays("2024-02-28", 1), "2024-02-29");
+  strictEqual(addDays("2026-02-28", 1), "2026-03-01");
+  strictEqual(addDays("2026-01-01", -1), "2025-12-31");
+  strictEqual(addDays("2026-03-28", 2), "2026-03-30");
+});
+
+Deno.test("periodOf() says what was asked and what was answered", () => {
+  const query = AnalyticsQuery.parse({
+    start_date: "2026-06-01",
+    end_date: "2026-06-02",
+  });
+  const head = {
+    tz: "Europe/Paris",
+    bounds: ["a", "b", "c"],
+    as_of: "now",
+    revision: 1,
+    steps: [],
+  };
+  deepStrictEqual(periodOf(head, query), {
+    start_date: "2026-06-01",
+    end_date: "2026-06-02",
+    tz: "Europe/Paris",
+    tz_effective: "Europe/Paris",
+    start: "a",
+    end: "c",
+    granularity: "daily",
+    attribution: "cohort",
+  });
+  strictEqual(periodOf(head, { ...query, tz: "Asia/Tokyo" }).tz, "Asia/Tokyo");
+});
+
+/** First instants of days that a naive reading gets wrong. */
+const FIRST_INSTANTS: [string, string, string][] = [
+  ["UTC", "2026-06-15", "2026-06-15T00:00:00Z"],
+  ["Asia/Kathmandu", "2026-06-15", "2026-06-14T18:15:00Z"],
+  ["Pacific/Chatham", "2026-06-15", "2026-06-14T11:15:00Z"],
+  // Midnight comes twice, and not at all.
+  ["America/Havana", "2026-11-01", "2026-11-01T04:00:00Z"],
+  ["America/Santiago", "2026-09-06", "2026-09-06T04:00:00Z"],
+  // Half an hour is repeated, long after midnight.
+  ["Australia/Lord_Howe", "2026-04-05", "2026-04-04T13:00:00Z"],
+  ["Australia/Lord_Howe", "2026-04-06", "2026-04-05T13:30:00Z"],
+  // 30 December 2011 was skipped.
+  ["Pacific/Apia", "2011-12-29", "2011-12-29T10:00:00Z"],
+  ["Pacific/Apia", "2011-12-31", "2011-12-30T10:00:00Z"],
+];
+
+dbTest(
+  "first_instant() is the first that carries the date",
+  async ({ sql }) => {
+    for (const [zone, day, expected] of FIRST_INSTANTS) {
+      const [row] = await sql<[{ at: Date }]>`
+      select weir.first_instant(${day}::text::date, ${zone}) as at`;
+      deepStrictEqual(row.at, new Date(expected), `${zone} ${day}`);
+    }
+  },
+);
+
+dbTest("day_bounds() agree with the zone's own calendar", async ({ sql }) => {
+  const zones = ["America/Havana", "Australia/Lord_Howe", "Europe/Paris"];
+  for (const zone of zones) {
+    const [row] = await sql<[{ bounds: Date[] }]>`
+      select weir.day_bounds('2026-01-01', '2026-12-31', ${zone}) as bounds`;
+    strictEqual(row.bounds.length, 366);
+    const local = new Intl.DateTimeFormat("en-CA", { timeZone: zone });
+    row.bounds.forEach((bound, i) => {
+      const day = addDays("2026-01-01", i);
+      strictEqual(local.format(bound), day, zone);
+      strictEqual(local.format(bound.getTime() - 1), addDays(day, -1), zone);
+    });
+  }
+});
+
+Deno.test("AnalyticsQuery takes two whole years and not a day more", () => {
+  const ask = (start_date: string, end_date: string) =>
+    AnalyticsQuery.safeParse({ start_date, end_date }).success;
+  ok(ask("2024-01-01", "2026-01-01"));
+  ok(!ask("2024-01-01", "2026-01-02"));
+  ok(!ask("2026-01-02", "2026-01-01"));
+});

@@ -1,0 +1,112 @@
+import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
+import fc from "fast-check";
+import { createAccount } from "../../db/access.ts";
+import {
+  Duration,
+  WorkflowDefinition,
+  WorkflowsQuery,
+} from "../../db/schema.ts";
+import {
+  durationMicroseconds,
+  listWorkflows,
+  putWorkflow,
+  readOwner,
+  readWorkflow,
+} from "../../db/workflows.ts";
+import { dbTest, NOW } from "../harness.ts";
+
+const WORKFLOW = "11111111-1111-4111-8111-111111111111";
+
+Deno.test("durationMicroseconds() adds up every unit", () => {
+  const cases: Record<string, bigint> = {
+    P0D: 0n,
+    P1W: 604_800_000_000n,
+    P90D: 7_776_000_000_000n,
+    PT1H: 3_600_000_000n,
+    PT1M: 60_000_000n,
+    PT1S: 1_000_000n,
+    "PT0.000001S": 1n,
+    "PT1.5S": 1_500_000n,
+    P1W2DT3H4M5S: 788_645_000_000n,
+    // Minutes after the T: months are not lengths.
+    P1DT1M: 86_460_000_000n,
+  };
+  for (const [duration, us] of Object.entries(cases)) {
+    strictEqual(Duration.parse(duration), duration);
+    strictEqual(durationMicroseconds(duration), us, duration);
+  }
+});
+
+Deno.test("durationMicroseconds() reads what Duration admits", () => {
+  fc.assert(fc.property(
+    fc.record({
+      W: fc.nat(99_999),
+      D: fc.nat(999_999),
+      H: fc.nat(9_999_999),
+      M: fc.nat(999_999_999),
+      S: fc.nat(2 ** 31 - 1),
+    }),
+    ({ W, D, H, M, S }) => {
+      const duration = Duration.parse(`P${W}W${D}DT${H}H${M}M${S}S`);
+      const hours = (BigInt(W) * 7n + BigInt(D)) * 24n + BigInt(H);
+      const seconds = (hours * 60n + BigInt(M)) * 60n + BigInt(S);
+      strictEqual(durationMicroseconds(duration), seconds * 1_000_000n);
+    },
+  ));
+});
+
+dbTest(
+  "putWorkflow() leaves another account's workflow alone",
+  async ({ sql, account }) => {
+    const other = await createAccount(sql, "Other", "UTC");
+    const mine = WorkflowDefinition.parse({ name: "Mine", owner_id: "ada" });
+    const theirs = WorkflowDefinition.parse({ name: "Theirs" });
+    await putWorkflow(sql, account.account_id, WORKFLOW, mine);
+    const put = await putWorkflow(sql, other.account_id, WORKFLOW, theirs);
+    strictEqual(put, null);
+    strictEqual(await readWorkflow(sql, other.account_id, WORKFLOW), null);
+    strictEqual(await readOwner(sql, other.account_id, WORKFLOW), null);
+    const kept = await readWorkflow(sql, account.account_id, WORKFLOW);
+    strictEqual(kept!.name, "Mine");
+    deepStrictEqual(
+      { ...await readOwner(sql, account.account_id, WORKFLOW) },
+      { owner_id: "ada" },
+    );
+  },
+);
+
+dbTest("listWorkflows() narrows to an owner", async ({ sql, account }) => {
+  const query = WorkflowsQuery.parse({});
+  for (const owner_id of ["ada", "bob", null]) {
+    const definition = WorkflowDefinition.parse({ name: "W", owner_id });
+    const { account_id } = account;
+    await putWorkflow(sql, account_id, crypto.randomUUID(), definition);
+  }
+  const count = async (owner?: string | null) =>
+    (await listWorkflows(sql, account.account_id, query, NOW, owner))
+      .workflows.length;
+  deepStrictEqual(
+    [await count(), await count(null), await count("ada"), await count("")],
+    [3, 3, 1, 0],
+  );
+});
+
+dbTest(
+  "listWorkflows() keeps its place when names change",
+  async ({ sql, account }) => {
+    const { account_id } = account;
+    const put = (name: string, id: string = crypto.randomUUID()) =>
+      putWorkflow(sql, account_id, id, WorkflowDefinition.parse({ name }));
+    for (const name of ["b", "c", "d"]) await put(name);
+    const limit = 2;
+    const page = (cursor?: string) =>
+      listWorkflows(sql, account_id, { limit, cursor }, NOW);
+    const first = await page();
+    await put("a");
+    await put("zz", first.workflows[1]!.workflow_id);
+    const second = await page(first.next_cursor!);
+    deepStrictEqual(second.workflows.map(({ name }) => name), ["d", "zz"]);
+    strictEqual(second.next_cursor, null);
+    await rejects(page("nonsense"), SyntaxError);
+  },
+);
