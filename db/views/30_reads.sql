@@ -1,3 +1,6 @@
+-- SQL functions here are inlined or small; what is neither is plpgsql, which keeps its plans: Postgres plans an
+-- SQL function anew at every call.
+--
 -- Reads of one workflow. Each is one statement in one snapshot, so that all its numbers belong to
 -- the same revision, and answers counts and sums; rates and rounding are db/*.ts's.
 --
@@ -47,11 +50,13 @@ return to_char(instant at time zone zone, 'YYYY-MM-DD"T"HH24:MI')
 -- as_of(workflow, now): the instant up to which its numbers are complete: everything acknowledged
 -- before is counted.
 create or replace function as_of(workflow int, now timestamptz) returns timestamptz
-language sql stable
-set search_path = weir, pg_temp
-return least(now,
-  (select accepted_at from event_queue where workflow_id = workflow order by queue_id limit 1),
-  (select recompute_since from workflow w where w.workflow_id = workflow));
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return least(now,
+    (select accepted_at from event_queue where workflow_id = workflow order by queue_id limit 1),
+    (select recompute_since from workflow w where w.workflow_id = workflow));
+end $$;
 
 -- day_percentiles(workflow, what, since, until, only_version): a row each step (or 0 for the workflow)
 -- with nearest ranks over days of the account, in microseconds. since, until: day keys, until not in it.
@@ -59,7 +64,6 @@ create or replace function day_percentiles(
   workflow int, what measure, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language sql stable
-set search_path = weir, pg_temp
 begin atomic
   with bins as (
     select h.subject_id, h.bin, sum(h.samples) as samples
@@ -325,11 +329,12 @@ create or replace function read_analytics(
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  r       record;
-  since   timestamptz;
-  until   timestamptz;
-  cohort  boolean := attribution = 'cohort';
-  past    record;
+  r         record;
+  since     timestamptz;
+  until     timestamptz;
+  cohort    boolean := attribution = 'cohort';
+  past      record;
+  compared  jsonb;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
@@ -341,6 +346,9 @@ begin
   if compare_first is not null then
     past := past_range(compare_first, compare_last, zone_kept(compare_first, r.tz, r.account_zone, now),
       r.account_zone, case when now < r.until then now - first_instant(first_day, r.tz) end, now);
+    compared := jsonb_build_object('tz', past.tz,
+        'start', iso_instant(past.since), 'end', iso_instant(coalesce(past.cut, past.until)))
+      || totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version);
   end if;
 
   return r.head || jsonb_build_object(
@@ -368,9 +376,7 @@ begin
     'net_after', net_since(r.workflow, r.grain, until, only_version),
     -- … and at or after now, for buckets that are not over.
     'net_ahead', net_ahead(r.workflow, now, only_version),
-    'past', case when compare_first is not null then jsonb_build_object('tz', past.tz,
-        'start', iso_instant(past.since), 'end', iso_instant(coalesce(past.cut, past.until)))
-      || totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version) end,
+    'past', compared,
     'reasons', (
       select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
         select reason, sum(case when cohort then cohort_ends else ends end) as count
@@ -407,13 +413,14 @@ end $$;
 -- from a key on.
 create or replace function net_since(workflow int, grain grain, key timestamptz, only_version int)
 returns bigint
-language sql stable
-set search_path = weir, pg_temp
-begin atomic
-  select coalesce(sum(enrolled) - sum(completed) - sum(exited), 0)::bigint from workflow_rollup r
-  where workflow_id = workflow and r.grain = net_since.grain and bucket >= key
-    and (only_version is null or version = only_version);
-end;
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return (
+    select coalesce(sum(enrolled) - sum(completed) - sum(exited), 0) from workflow_rollup r
+    where r.workflow_id = workflow and r.grain = net_since.grain and r.bucket >= key
+      and (only_version is null or r.version = only_version));
+end $$;
 
 -- net_ahead(workflow, instant, only_version): the same at or after any instant near now: whole quarters of
 -- an hour from the rollup, the rest of its own from the detail.
@@ -440,7 +447,6 @@ create or replace function step_sums(
   visits bigint, time_us numeric
 )
 language sql stable
-set search_path = weir, pg_temp
 begin atomic
   select r.step_id, sum(r.entered), sum(r.completed), sum(r.dropped_off), sum(r.goal_exits),
     sum(r.left_after), sum(r.visits), sum(r.time_us)
@@ -559,7 +565,6 @@ returns table (
   total_enrolled int, currently_active int, completed int, goals_achieved int, as_of text
 )
 language sql stable
-set search_path = weir, pg_temp
 begin atomic
   select w.workflow_id, w.workflow_uuid, w.name, w.status, w.owner_id,
     lower(coalesce(w.name, w.workflow_uuid::text)) collate "C",
