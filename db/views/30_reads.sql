@@ -496,24 +496,20 @@ begin
           newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step,
           case when previous.entered is not null then jsonb_build_object('entered', previous.entered,
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
-          (
-            select jsonb_build_object('entered', sum(entered), 'completed', sum(completed),
-              'dropped_off', sum(dropped_off))
-            from (
-              select entered, completed, dropped_off from step_rollup
-              where workflow_id = r.workflow and grain = 'day' and bucket < day_key(last_cut)
-                and step_id = s.step_id and (only_version is null or version = only_version)
-              union all
-              select entered, completed, dropped_off from step_rollup
-              where workflow_id = r.workflow and grain = '15min'
-                and bucket >= first_instant(last_cut, r.account_zone) and bucket < r.until
-                and step_id = s.step_id and (only_version is null or version = only_version)
-            ) kept
-          ) as average
+          jsonb_build_object('entered', average.entered, 'completed', average.completed,
+            'dropped_off', average.dropped_off) as average
         from step_sums(r.workflow, r.grain, since, until, only_version) sums
         join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
         left join step_sums(r.workflow, past.grain, past.first_key, past.last_key, only_version) previous
           on previous.step_id = sums.step_id
+        left join (
+          select step_id, sum(entered) as entered, sum(completed) as completed, sum(dropped_off) as dropped_off
+          from (
+            select * from step_sums(r.workflow, 'day', '-infinity', day_key(last_cut), only_version)
+            union all
+            select * from step_sums(r.workflow, '15min', first_instant(last_cut, r.account_zone), r.until, only_version)
+          ) kept group by step_id
+        ) average on average.step_id = sums.step_id
         left join percentiles(r.workflow, 'step_time', r.grain, since, until, only_version) p
           on p.subject_id = sums.step_id
       ) c));
