@@ -80,6 +80,7 @@ async function compare(
     start_date,
     end_date,
     granularity: "daily",
+    compare: "none",
     ...asked,
   };
   const expected = oracle(known, query, now);
