@@ -341,8 +341,8 @@ const scenario = fc.record({
   range: fc.record({
     first: fc.integer({ min: -2, max: 1 }),
     days: fc.oneof(
-      { weight: 7, arbitrary: fc.integer({ min: 1, max: 6 }) },
-      { weight: 2, arbitrary: fc.constantFrom(28, 31, 92) },
+      { weight: 16, arbitrary: fc.integer({ min: 1, max: 6 }) },
+      { weight: 3, arbitrary: fc.constantFrom(28, 31, 92) },
       { weight: 1, arbitrary: fc.constantFrom(366, 732) },
     ),
   }),
