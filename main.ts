@@ -16,14 +16,18 @@ import {
 import { createSignInLink } from "./db/access.ts";
 import { connect, type Sql } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
+import { scheduleJobs } from "./db/jobs.ts";
 import { createLog, type Log } from "./db/log.ts";
 import { migrate, pendingMigrations } from "./db/migrate.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
 import { DEFAULT_PORT, readSettings, type Settings } from "./settings.ts";
 import { launcherGone } from "./workers/_launcher.ts";
+import { audit, auditCommand } from "./workers/audit.ts";
 import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
 import { recompute } from "./workers/recompute.ts";
+import { refresh } from "./workers/refresh.ts";
+import { partitions, retain } from "./workers/retain.ts";
 import { type Job, runJobs } from "./workers/run.ts";
 
 const USAGE = `Usage: deno task COMMAND
@@ -38,6 +42,7 @@ const USAGE = `Usage: deno task COMMAND
   key        create --account ID --scopes ${SCOPES.join(",")}
              [--user ID] [--role ${ROLES.join("|")}]
   sign-in    --account ID [--user ID] [--role ${ROLES.join("|")}]
+  audit      recompute every number from below; exit 1 if any differs
   import     FILE --account ID --workflow NAME [flags], see import --help
 
 Settings are environment variables, see .env.example.`;
@@ -60,7 +65,7 @@ const RING_MS = 100;
 const DIST = new URL("dist/", import.meta.url);
 
 /** What works on the database beside the demo's traffic. */
-const JOBS: Job[] = [fold, recompute];
+const JOBS: Job[] = [fold, recompute, refresh, partitions, retain, audit];
 
 /** What every command is given. */
 interface Context {
@@ -90,6 +95,7 @@ const COMMANDS: Record<string, (context: Context) => Promise<void>> = {
   key: administrative(key),
   "sign-in": administrative(signIn),
   import: administrative(importFile),
+  audit: runAudit,
 };
 
 async function demo(context: Context): Promise<void> {
@@ -140,7 +146,18 @@ async function runMigrate({ settings }: Context): Promise<void> {
   await withDatabase(settings, async (database) => {
     const ran = await withClient(database, (sql) => migrate(sql, tell));
     tell(ran.length === 0 ? "All was up to date" : `${ran.length} files ran`);
+    // Also when nothing ran: pg_cron may have come since.
+    const schedules = await withClient(database, scheduleJobs);
+    tell(schedules === 0 ? "Jobs are the worker's" : "Jobs are pg_cron's too");
   });
+}
+
+async function runAudit(context: Context): Promise<void> {
+  let isRight = false;
+  await administrative(async ({ sql, print }) => {
+    isRight = await auditCommand(sql, print, new Date());
+  })(context);
+  if (!isRight) throw new Error("Cannot vouch for the numbers: they differ");
 }
 
 async function runBuild(): Promise<void> {
@@ -196,7 +213,7 @@ async function run(
     name: "weir serve",
   });
   const sql = connect(direct, {
-    max: 4,
+    max: Math.max(1, jobs.length),
     statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
     name: "weir work",
   });
