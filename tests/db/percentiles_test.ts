@@ -159,7 +159,7 @@ function historyOf(workflow_id: string): Event[] {
   const random = randomOf("history");
   // 31 May begins at 22:00 UTC of the 30th, and June a day later.
   const start = Temporal.Instant.from("2026-05-29T21:00:00Z");
-  return Array.from({ length: 60 }, (_, n) => {
+  return Array.from({ length: 30 }, (_, n) => {
     const enrolled = start.add({
       minutes: Math.floor(random() * 4 * 24 * 60),
     });
@@ -223,7 +223,7 @@ const WAYS: Way[] = [
   { order: byTime, sent: 50, folded: 7, between: true },
   {
     order: (a, b) => byTime(b, a),
-    sent: 1,
+    sent: 4,
     folded: 20_000,
     between: true,
   },
@@ -311,7 +311,7 @@ dbTest(
         summaries.push(summary);
       }
     }
-    strictEqual(summaries[0]!.completed, 60);
+    strictEqual(summaries[0]!.completed, 30);
     for (const one of summaries) deepStrictEqual(one, summaries[0]);
   },
 );
