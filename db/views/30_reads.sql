@@ -27,14 +27,15 @@ return array(
   where start::date > first_day
   order by 1);
 
--- hour_starts(since, until, zone): the instants at which an hour begins: where the wall clock shows a full
--- hour, and where the offset changes.
+-- hour_starts(since, until, zone): the instants at which an hour begins: the range's own begin, where the wall
+-- clock shows a full hour, and where the offset changes.
 create or replace function hour_starts(since timestamptz, until timestamptz, zone text) returns timestamptz[]
 language sql stable parallel safe
 return array(
+  select since
+  union
   select instant from generate_series(since, until - interval '1 microsecond', '15 minutes') as instant
-  where instant = since
-    or extract(minute from instant at time zone zone) = 0
+  where extract(minute from instant at time zone zone) = 0
     or (instant at time zone zone) - ((instant - interval '15 minutes') at time zone zone) <> '15 minutes'
   order by 1);
 
