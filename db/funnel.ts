@@ -5,7 +5,7 @@
  */
 
 import type { Sql } from "./client.ts";
-import { type Head, periodOf } from "./period.ts";
+import { type Head, periodOf, requireContacts } from "./period.ts";
 import { meanSeconds, rate, seconds } from "./rates.ts";
 import type {
   AnalyticsQuery,
@@ -33,19 +33,21 @@ interface StepCounts extends RateCounts {
   goal_exits: number;
   left_after: number;
   visits: number;
-  /** Of the completed; too large for a double. */
+  /** Executions that completed it, whose times `time_us` adds up. */
+  times: number;
+  /** Too large for a double. */
   time_us: string;
   p50: number | null;
   p95: number | null;
   /** As the newest version that has it says; `null` where none does. */
   step: Step | null;
-  /** Of as many days directly before; `null` where nobody entered. */
+  /** Of as many days directly before; `null` where nobody entered, or contacts are not kept. */
   previous: RateCounts | null;
-  /** Of all cohorts before the range's end that are kept as days. */
-  average: RateCounts;
+  /** Of all cohorts before the range's end that are kept as days; `null` of contacts. */
+  average: RateCounts | null;
 }
 
-/** What `weir.read_funnel()` answers. */
+/** What `weir.read_funnel()` and `weir.read_contact_funnel()` answer. */
 interface Counts extends Head {
   cohort: { enrolled: number; completed: number };
   counts: StepCounts[];
@@ -54,18 +56,20 @@ interface Counts extends Head {
 /** A step and the exact numbers that its place among others is decided by. */
 interface Judged {
   step: FunnelStep;
+  times: number;
   timeUs: bigint;
 }
 
 /**
- * Reads the funnel of the executions enrolled in a range.
+ * Reads the funnel of the executions enrolled in a range, or of their contacts.
  *
  * @param sql Client.
  * @param accountId Whose workflow it must be.
  * @param workflowUuid Which one.
- * @param query Range, zone, version; funnels are cohort attributed whatever it says.
+ * @param query Range, zone, unit, version; funnels are cohort attributed whatever it says.
  * @param now The clock.
  * @returns `null` when the account has no such workflow.
+ * @throws {DetailExpired} When contacts are asked for that are not kept.
  */
 export async function readFunnel(
   sql: Sql,
@@ -74,14 +78,18 @@ export async function readFunnel(
   query: AnalyticsQuery,
   now: Date,
 ): Promise<Funnel | null> {
+  const read = query.unit === "contact"
+    ? sql`weir.read_contact_funnel`
+    : sql`weir.read_funnel`;
   const [row] = await sql<[{ counts: Counts | null }]>`
-    select weir.read_funnel(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
+    select ${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
       ${query.end_date}::text::date, ${query.tz ?? null}, ${
     query.version ?? null
   },
       ${now}) as counts`;
   const counts = row.counts;
   if (counts === null) return null;
+  requireContacts(counts, query);
 
   const judged = stepsOf(counts);
   const points = dropOffPoints(judged.map(({ step }) => step));
@@ -124,7 +132,9 @@ function stepOf(
   const { entered, completed, dropped_off, goal_exits, left_after, visits } =
     count ?? NOBODY;
   const timeUs = count?.time_us ?? "0";
+  const times = count?.times ?? 0;
   return {
+    times,
     timeUs: BigInt(timeUs),
     step: {
       step_id: id,
@@ -139,7 +149,7 @@ function stepOf(
       left_after,
       conversion_rate: rate(completed, entered),
       drop_off_rate: rate(dropped_off, entered),
-      average_time_seconds: meanSeconds(timeUs, completed),
+      average_time_seconds: meanSeconds(timeUs, times),
       median_time_seconds: seconds(count?.p50 ?? null),
       p95_time_seconds: seconds(count?.p95 ?? null),
       visits,
@@ -205,11 +215,11 @@ function dropOffPoints(steps: FunnelStep[]): Funnel["drop_off_points"] {
 function slowest(judged: Judged[]): string | null {
   let slowest: Judged | null = null;
   for (const candidate of judged) {
-    if (candidate.step.completed === 0) continue;
+    if (candidate.times === 0) continue;
     if (
       slowest === null ||
-      candidate.timeUs * BigInt(slowest.step.completed) >
-        slowest.timeUs * BigInt(candidate.step.completed)
+      candidate.timeUs * BigInt(slowest.times) >
+        slowest.timeUs * BigInt(candidate.times)
     ) {
       slowest = candidate;
     }

@@ -10,7 +10,7 @@ import type { AnalyticsQuery, Period, Step } from "./schema.ts";
 export interface Head {
   /** The zone that was answered in. */
   tz: string;
-  /** Whether the range lies where hours are kept. */
+  /** Whether the range lies where hours and executions are kept. */
   hours: boolean;
   buckets: { date: string; label: string }[];
   /** Instants: the buckets begin at all but the last, which is the range's end. */
@@ -46,12 +46,39 @@ export function periodOf(head: Head, query: AnalyticsQuery): Period {
     end: head.bounds.at(-1)!,
     granularity: query.granularity,
     attribution: query.attribution,
+    unit: query.unit,
   };
 }
 
-/** Hours were asked for of a range that begins before they are kept. */
+/** Hours or contacts were asked for of a range that begins before they are kept. */
 export class DetailExpired extends RangeError {
   override readonly name = "DetailExpired";
+  /** What of the query asked for them. */
+  readonly path: "granularity" | "unit";
+
+  constructor(path: "granularity" | "unit", message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
+/**
+ * Refuses to count the contacts of a range whose executions are not all kept.
+ *
+ * @param head What the database said of the range.
+ * @param query What was asked for.
+ * @throws {DetailExpired} When it is too old.
+ */
+export function requireContacts(
+  head: Pick<Head, "hours">,
+  { unit }: Pick<AnalyticsQuery, "unit">,
+): void {
+  if (unit === "contact" && !head.hours) {
+    throw new DetailExpired(
+      "unit",
+      "Cannot count contacts: executions are kept for 90 days",
+    );
+  }
 }
 
 /** Both dates of a range, included. */

@@ -351,6 +351,10 @@ export type Attribution = (typeof ATTRIBUTIONS)[number];
 export const GRANULARITIES = ["hourly", "daily", "weekly", "monthly"] as const;
 export type Granularity = (typeof GRANULARITIES)[number];
 
+/** What is counted: enrolments, or the contacts behind them. */
+export const UNITS = ["execution", "contact"] as const;
+export type Unit = (typeof UNITS)[number];
+
 export const COMPARES = ["none", "previous", "year", "custom"] as const;
 
 const LocalDate = z.iso.date()
@@ -366,6 +370,12 @@ export const AnalyticsQuery = z.strictObject({
   tz: TimeZone.optional(),
   granularity: z.enum(GRANULARITIES).default("daily"),
   attribution: z.enum(ATTRIBUTIONS).default("cohort"),
+  /**
+   * `contact` counts each contact once a number, above and below the line. Needs the
+   * detail, so the range must not begin more than 90 days ago. Actions are counted by
+   * execution whatever it says.
+   */
+  unit: z.enum(UNITS).default("execution"),
   /** As many days directly before, the same dates a year back, or those given. */
   compare: z.enum(COMPARES).default("none"),
   compare_start: LocalDate.optional(),
@@ -421,6 +431,7 @@ export interface Period {
   end: string;
   granularity: Granularity;
   attribution: Attribution;
+  unit: Unit;
 }
 
 /** Percent with two decimals; `null` where nothing can be divided by. */
@@ -429,7 +440,13 @@ export type Rate = number | null;
 /** Seconds with three decimals; `null` where nothing was measured. */
 export type Seconds = number | null;
 
-/** The headline numbers of a range. */
+/**
+ * The headline numbers of a range. With `unit=contact` a contact counts once in each:
+ * it is enrolled, completed or converted, is active or in progress, left for a reason,
+ * came from a source or achieved a goal, if any of its executions that count did. So it
+ * may be in several rows of a list, and both completed and in progress; settled are
+ * those of whom nothing runs. Durations and times stay those of executions, each once.
+ */
 export interface Summary {
   total_enrolled: number;
   /** Running at the range's end, or now, whenever enrolled. */
@@ -470,7 +487,7 @@ export interface Summary {
   };
 }
 
-/** A count or a mean, then and now. */
+/** A count or a mean, then and now; `null` where nothing was measured, or contacts are not kept. */
 export interface Change {
   current: number | null;
   previous: number | null;
@@ -497,7 +514,10 @@ export interface Comparison {
   average_duration_seconds: Change;
 }
 
-/** One bucket of a trend. */
+/**
+ * One bucket of a trend. With `unit=contact` each number is of different contacts, so
+ * buckets do not add up to the summary.
+ */
 export interface TrendPoint {
   /** Local date the bucket begins on. */
   date: string;
@@ -531,7 +551,13 @@ export interface Analytics {
   comparison: Comparison | null;
 }
 
-/** One step of a funnel: `entered = completed + dropped_off + goal_exits + in_progress`. */
+/**
+ * One step of a funnel: `entered = completed + dropped_off + goal_exits + in_progress`.
+ * With `unit=contact` a contact counts once, with the best that became of its executions
+ * there: completed, else a goal exit, else in progress, else dropped off. Then
+ * `left_after` are those who left after it and of whom no other execution completed it
+ * and went on; times and visits stay those of all executions.
+ */
 export interface FunnelStep {
   step_id: string;
   /** The id where no version names it. */
@@ -552,7 +578,7 @@ export interface FunnelStep {
   visits: number;
   /** Against as many days directly before. */
   vs_previous_period: RateDifference;
-  /** Against every cohort still kept as days and enrolled before the range's end. */
+  /** Against every cohort still kept as days and enrolled before the range's end; days know no contacts. */
   vs_workflow_average: RateDifference;
 }
 

@@ -87,7 +87,7 @@ export function toAppError(thrown: unknown): AppError {
   }
   if (thrown instanceof DetailExpired) {
     return new AppError("invalid_request", {
-      errors: [{ path: "granularity", message: thrown.message }],
+      errors: [{ path: thrown.path, message: thrown.message }],
     });
   }
   const code = (thrown as { code?: unknown } | null)?.code;

@@ -81,6 +81,7 @@ async function compare(
     end_date,
     granularity: "daily",
     compare: "none",
+    unit: "execution",
     ...asked,
   };
   const expected = oracle(known, query, now);

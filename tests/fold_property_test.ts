@@ -492,6 +492,7 @@ function queryOf(
     end_date: after.subtract({ days: 1 }).toString(),
     granularity: isLong ? "weekly" : granularity,
     compare,
+    unit: "execution",
     ...(compare === "custom" && {
       compare_start: compareFirst.toString(),
       compare_end: compareFirst.add({ days: custom.days - 1 }).toString(),

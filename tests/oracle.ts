@@ -860,6 +860,7 @@ function period(facts: Facts, query: AnalyticsQuery, span: Span): Period {
     end: instantText(span.end_us),
     granularity: query.granularity,
     attribution: query.attribution,
+    unit: "execution",
   };
 }
 

@@ -289,7 +289,8 @@ declare
 begin
   return (
     select jsonb_build_object('enrolled', coalesce(sum(enrolled), 0), 'completed', coalesce(sum(completed), 0),
-      'converted', coalesce(sum(converted), 0), 'duration_us', coalesce(sum(duration_us), 0)::text)
+      'converted', coalesce(sum(converted), 0), 'durations', coalesce(sum(completed), 0),
+      'duration_us', coalesce(sum(duration_us), 0)::text)
     from (
       select r.enrolled, case when cohort then r.cohort_completed else r.completed end as completed,
         case when cohort then r.cohort_converted else r.converted end as converted,
@@ -348,8 +349,8 @@ begin
     past := past_range(compare_first, compare_last, zone_kept(compare_first, r.tz, r.account_zone, now),
       r.account_zone, case when now < r.until then now - first_instant(first_day, r.tz) end, now);
     compared := jsonb_build_object('tz', past.tz,
-        'start', iso_instant(past.since), 'end', iso_instant(coalesce(past.cut, past.until)))
-      || totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version);
+      'start', iso_instant(past.since), 'end', iso_instant(coalesce(past.cut, past.until)),
+      'totals', totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version));
   end if;
 
   return r.head || jsonb_build_object(
@@ -357,13 +358,16 @@ begin
     'sums', (
       select coalesce(jsonb_agg(to_jsonb(d) order by position), '[]') from (
         select width_bucket(bucket, r.keys) - 1 as position,
-          sum(enrolled) as enrolled, sum(cohort_completed) as cohort_completed,
-          sum(cohort_exited) as cohort_exited, sum(cohort_converted) as cohort_converted,
-          sum(cohort_settled_converted) as cohort_settled_converted,
+          sum(enrolled) as enrolled, sum(enrolled) as newcomers,
+          sum(enrolled - cohort_completed - cohort_exited) as in_progress,
+          sum(cohort_completed) as cohort_completed, sum(cohort_converted) as cohort_converted,
+          sum(cohort_completed) as settled_completed, sum(cohort_settled_converted) as settled_converted,
           sum(completed) as completed, sum(exited) as exited, sum(converted) as converted,
           sum(enrolled_trigger) as trigger, sum(enrolled_bulk) as bulk,
           sum(enrolled_api) as api, sum(enrolled_manual) as manual,
+          sum(case when cohort then cohort_completed else completed end) as durations,
           sum(case when cohort then cohort_duration_us else duration_us end)::text as duration_us,
+          sum(case when cohort then cohort_converted else converted end) as conversion_times,
           sum(case when cohort then cohort_conversion_us else conversion_us end)::text as conversion_us
         from workflow_rollup
         where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
@@ -493,7 +497,7 @@ begin
     'counts', (
       select coalesce(jsonb_agg(to_jsonb(c)), '[]') from (
         select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
-          sums.left_after, sums.visits, sums.time_us::text as time_us, p.p50, p.p95,
+          sums.left_after, sums.visits, sums.completed as times, sums.time_us::text as time_us, p.p50, p.p95,
           newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step,
           case when previous.entered is not null then jsonb_build_object('entered', previous.entered,
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
