@@ -144,10 +144,8 @@ async function work(context: Context): Promise<void> {
 
 async function runMigrate({ settings }: Context): Promise<void> {
   await withDatabase(settings, async (database) => {
-    const ran = await withClient(database, (sql) => migrate(sql, tell));
+    const { ran, schedules } = await bringUpToDate(database, tell);
     tell(ran.length === 0 ? "All was up to date" : `${ran.length} files ran`);
-    // Also when nothing ran: pg_cron may have come since.
-    const schedules = await withClient(database, scheduleJobs);
     tell(schedules === 0 ? "Jobs are the worker's" : "Jobs are pg_cron's too");
   });
 }
@@ -190,7 +188,7 @@ async function prepare(
 ): Promise<Manifest> {
   const { buildIslands } = await import("./islands/build.ts");
   tell("Bringing the database up to date");
-  await unlessStopped(signal, withClient(database, (sql) => migrate(sql)));
+  await unlessStopped(signal, bringUpToDate(database));
   tell("Building the pages");
   return await unlessStopped(signal, buildIslands(DIST));
 }
@@ -352,6 +350,17 @@ async function withClient<T>(
   } finally {
     await sql.end({ timeout: 5 });
   }
+}
+
+/** Schedules also when nothing ran: pg_cron may have come since. */
+async function bringUpToDate(
+  database: Database,
+  onProgress?: (text: string) => void,
+): Promise<{ ran: string[]; schedules: number }> {
+  return await withClient(database, async (sql) => ({
+    ran: await migrate(sql, onProgress),
+    schedules: await scheduleJobs(sql),
+  }));
 }
 
 async function refuseOldSchema(database: Database): Promise<void> {
