@@ -16,6 +16,7 @@ import {
 import { createSignInLink } from "./db/access.ts";
 import { connect, type Sql } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
+import { scheduleJobs } from "./db/jobs.ts";
 import { createLog, type Log } from "./db/log.ts";
 import { migrate, pendingMigrations } from "./db/migrate.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
@@ -27,8 +28,11 @@ import {
   type Settings,
 } from "./workers/_settings.ts";
 import { launcherGone } from "./workers/_launcher.ts";
+import { audit, auditCommand } from "./workers/audit.ts";
 import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
 import { recompute } from "./workers/recompute.ts";
+import { refresh } from "./workers/refresh.ts";
+import { partitions, retain } from "./workers/retain.ts";
 import { type Job, runJobs } from "./workers/run.ts";
 
 const USAGE = `Usage: deno task COMMAND
@@ -43,6 +47,7 @@ const USAGE = `Usage: deno task COMMAND
   key        create --account ID --scopes ${SCOPES.join(",")}
              [--user ID] [--role ${ROLES.join("|")}]
   sign-in    --account ID [--user ID] [--role ${ROLES.join("|")}]
+  audit      recompute every number from below; exit 1 if any differs
   import     FILE --account ID --workflow NAME [flags], see import --help
 
 Settings are environment variables, see .env.example.`;
@@ -65,7 +70,7 @@ const RING_MS = 100;
 const DIST = new URL("dist/", import.meta.url);
 
 /** What works on the database beside the demo's traffic. */
-const JOBS: Job[] = [fold, recompute];
+const JOBS: Job[] = [fold, recompute, refresh, partitions, retain, audit];
 
 /** What every command is given. */
 interface Context {
@@ -95,6 +100,7 @@ const COMMANDS: Record<string, (context: Context) => Promise<void>> = {
   key: administrative(key),
   "sign-in": administrative(signIn),
   import: administrative(importFile),
+  audit: runAudit,
 };
 
 async function demo(context: Context): Promise<void> {
@@ -143,9 +149,18 @@ async function work(context: Context): Promise<void> {
 
 async function runMigrate({ settings }: Context): Promise<void> {
   await withDatabase(settings, async (database) => {
-    const ran = await withClient(database, (sql) => migrate(sql, tell));
+    const { ran, schedules } = await bringUpToDate(database, tell);
     tell(ran.length === 0 ? "All was up to date" : `${ran.length} files ran`);
+    tell(schedules === 0 ? "Jobs are the worker's" : "Jobs are pg_cron's too");
   });
+}
+
+async function runAudit(context: Context): Promise<void> {
+  let isRight = false;
+  await administrative(async ({ sql, print }) => {
+    isRight = await auditCommand(sql, print, new Date());
+  })(context);
+  if (!isRight) throw new Error("Cannot vouch for the numbers: they differ");
 }
 
 async function runBuild(): Promise<void> {
@@ -178,7 +193,7 @@ async function prepare(
 ): Promise<Manifest> {
   const { buildIslands } = await import("./islands/build.ts");
   tell("Bringing the database up to date");
-  await unlessStopped(signal, withClient(database, (sql) => migrate(sql)));
+  await unlessStopped(signal, bringUpToDate(database));
   tell("Building the pages");
   return await unlessStopped(signal, buildIslands(DIST));
 }
@@ -202,7 +217,7 @@ async function run(
     name: "weir serve",
   });
   const sql = connect(direct, {
-    max: 4,
+    max: Math.max(1, jobs.length),
     statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
     name: "weir work",
   });
@@ -374,6 +389,17 @@ async function withClient<T>(
   } finally {
     await sql.end({ timeout: 5 });
   }
+}
+
+/** Schedules also when nothing ran: pg_cron may have come since. */
+async function bringUpToDate(
+  database: Database,
+  onProgress?: (text: string) => void,
+): Promise<{ ran: string[]; schedules: number }> {
+  return await withClient(database, async (sql) => ({
+    ran: await migrate(sql, onProgress),
+    schedules: await scheduleJobs(sql),
+  }));
 }
 
 async function refuseOldSchema(database: Database): Promise<void> {

@@ -68,7 +68,11 @@ export async function readActions(
   return {
     workflow_id: workflowUuid,
     as_of: counts.as_of,
-    period: { ...periodOf(counts, query), attribution: "event" },
+    period: {
+      ...periodOf(counts, query),
+      attribution: "event",
+      unit: "execution",
+    },
     actions: counts.counts.toSorted(worstFirst).map((count) =>
       metricsOf(count, defined.get(count.action_id) ?? count.step)
     ),

@@ -5,39 +5,57 @@
  */
 
 import type { Sql } from "./client.ts";
-import { addDays, type Head, type Percentiles, periodOf } from "./period.ts";
+import {
+  comparedRange,
+  type DateRange,
+  DetailExpired,
+  type Head,
+  type Percentiles,
+  periodOf,
+  requireContacts,
+} from "./period.ts";
 import { meanSeconds, quotient, rate, seconds, shares } from "./rates.ts";
 import {
   type Analytics,
   type AnalyticsQuery,
+  type Change,
+  type Comparison,
   SOURCES,
   type Summary,
   type TrendPoint,
 } from "./schema.ts";
 
-/** Sums of one day on which something happened. */
-interface Day extends Record<(typeof SOURCES)[number], number> {
-  /** 0 for the first of the range. */
-  day: number;
+/** What is counted of a bucket in which something happened, or of a range. */
+interface Sums extends Record<(typeof SOURCES)[number], number> {
   enrolled: number;
+  /** Of those enrolled, as are the next five. */
+  in_progress: number;
   cohort_completed: number;
-  cohort_exited: number;
   cohort_converted: number;
-  cohort_settled_converted: number;
+  /** Of those not in progress, as is the next one. */
+  settled_completed: number;
+  settled_converted: number;
   completed: number;
   exited: number;
   converted: number;
-  /** Of the attribution that was asked for; too large for a double. */
+  /** Executions that `duration_us` is of, in the attribution that was asked for. */
+  durations: number;
+  /** Too large for a double. */
   duration_us: string;
+  conversion_times: number;
   conversion_us: string;
 }
 
-/** What `weir.read_analytics()` answers. */
+interface BucketSums extends Sums {
+  /** 0 for the first of the range. */
+  position: number;
+  /** Of those enrolled, who was not in an earlier bucket of the range. */
+  newcomers: number;
+}
+
+/** What `weir.read_analytics()` and `weir.read_contacts()` answer. */
 interface Counts extends Head {
-  days: Day[];
-  running: number;
-  net_after: number;
-  net_ahead: number;
+  sums: BucketSums[];
   reasons: { reason: string; count: number }[];
   goals: {
     goal_id: string;
@@ -47,17 +65,62 @@ interface Counts extends Head {
   }[];
   duration: Percentiles | null;
   conversion: Percentiles | null;
+  /** The compared range, `null` where there is none; its totals where contacts are not kept. */
+  past:
+    | { tz: string; start: string; end: string; totals: Totals | null }
+    | null;
 }
 
+/** Executions: of the range is what its buckets add up to. */
+interface ExecutionCounts extends Counts {
+  running: number;
+  net_after: number;
+  net_ahead: number;
+}
+
+/** Contacts, which do not add up. */
+interface ContactCounts extends Counts {
+  /** Of the range; `null` where nothing happened in it. */
+  whole: Sums | null;
+  /** Running at each bucket's end, or now. */
+  active: number[];
+}
+
+/** What two ranges are compared by, in the attribution that was asked for. */
+type Totals =
+  & Pick<Sums, "enrolled" | "completed" | "converted">
+  & Pick<Sums, "durations" | "duration_us">;
+
+const NOTHING: Sums = {
+  enrolled: 0,
+  in_progress: 0,
+  cohort_completed: 0,
+  cohort_converted: 0,
+  settled_completed: 0,
+  settled_converted: 0,
+  completed: 0,
+  exited: 0,
+  converted: 0,
+  trigger: 0,
+  bulk: 0,
+  api: 0,
+  manual: 0,
+  durations: 0,
+  duration_us: "0",
+  conversion_times: 0,
+  conversion_us: "0",
+};
+
 /**
- * Reads the summary and the daily trends of a range.
+ * Reads the summary and the trends of a range.
  *
  * @param sql Client.
  * @param accountId Whose workflow it must be.
  * @param workflowUuid Which one.
- * @param query Range, zone, attribution, version.
+ * @param query Range, zone, attribution, unit, version.
  * @param now The clock.
  * @returns `null` when the account has no such workflow.
+ * @throws {DetailExpired} When hours or contacts are asked for that are not kept.
  */
 export async function readAnalytics(
   sql: Sql,
@@ -66,88 +129,126 @@ export async function readAnalytics(
   query: AnalyticsQuery,
   now: Date,
 ): Promise<Analytics | null> {
-  const [row] = await sql<[{ counts: Counts | null }]>`
-    select weir.read_analytics(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
-      ${query.end_date}::text::date, ${query.tz ?? null}, ${query.attribution},
+  const past = comparedRange(query);
+  const read = query.unit === "contact"
+    ? sql`weir.read_contacts`
+    : sql`weir.read_analytics`;
+  const [row] = await sql<
+    [{ counts: ExecutionCounts | ContactCounts | null }]
+  >`
+    select ${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
+      ${query.end_date}::text::date, ${
+    query.tz ?? null
+  }, ${query.granularity}, ${query.attribution},
+      ${past?.first ?? null}::text::date, ${past?.last ?? null}::text::date,
       ${query.version ?? null}, ${now}) as counts`;
   const counts = row.counts;
   if (counts === null) return null;
+  requireContacts(counts, query);
+  if (query.granularity === "hourly" && !counts.hours) {
+    throw new DetailExpired(
+      "granularity",
+      "Cannot answer by hour: hours are kept for 90 days",
+    );
+  }
 
-  const trends = trendsOf(counts, query, now);
+  const whole = "active" in counts
+    ? counts.whole ?? NOTHING
+    : counts.sums.reduce(plus, NOTHING);
+  const active = "active" in counts ? counts.active : activeOf(counts, now);
+  const trends = trendsOf(counts, active);
   return {
     workflow_id: workflowUuid,
     as_of: counts.as_of,
     period: periodOf(counts, query),
-    summary: summaryOf(counts, query, trends, now),
+    summary: summaryOf(counts, whole, query, trends, now),
     trends,
-    comparison: null,
+    comparison: past && comparisonOf(counts, totalsOf(whole, query), past),
   };
 }
 
+function plus(a: Sums, b: Sums): Sums {
+  const sums = { ...a };
+  for (const key of Object.keys(NOTHING) as (keyof Sums)[]) {
+    if (key === "duration_us" || key === "conversion_us") {
+      sums[key] = (BigInt(a[key]) + BigInt(b[key])).toString();
+    } else {
+      sums[key] = a[key] + b[key];
+    }
+  }
+  return sums;
+}
+
+/** Executions running at each bucket's end, or now. */
+function activeOf(counts: ExecutionCounts, now: Date): number[] {
+  const { bounds, buckets, sums, running, net_after, net_ahead } = counts;
+  const byPosition = new Map(sums.map((sum) => [sum.position, sum]));
+  const active: number[] = [];
+  // Backwards from what runs in the end: take away what began since, add what ended.
+  let atEnd = running - net_after;
+  for (let i = buckets.length - 1; i >= 0; i--) {
+    active[i] = Date.parse(bounds[i + 1]!) <= now.getTime()
+      ? atEnd
+      : running - net_ahead;
+    const { enrolled, completed, exited } = byPosition.get(i) ?? NOTHING;
+    atEnd -= enrolled - completed - exited;
+  }
+  return active;
+}
+
 function trendsOf(
-  { bounds, days, running, net_after, net_ahead }: Counts,
-  query: AnalyticsQuery,
-  now: Date,
+  { bounds, buckets, sums }: Counts,
+  active: number[],
 ): TrendPoint[] {
-  const byDay = new Map(days.map((day) => [day.day, day]));
-  const points: TrendPoint[] = [];
+  const byPosition = new Map(sums.map((sum) => [sum.position, sum]));
   let enrolled = 0;
-  for (let i = 0; i + 1 < bounds.length; i++) {
-    const day = byDay.get(i);
-    enrolled += day?.enrolled ?? 0;
-    const date = addDays(query.start_date, i);
-    points.push({
+  return buckets.map(({ date, label }, i): TrendPoint => {
+    const sum = byPosition.get(i) ?? { ...NOTHING, newcomers: 0 };
+    enrolled += sum.newcomers;
+    return {
       date,
-      label: date,
+      label,
       start: bounds[i]!,
       end: bounds[i + 1]!,
-      new_enrollments: day?.enrolled ?? 0,
-      completions: day?.completed ?? 0,
-      conversions: day?.converted ?? 0,
-      exits: day?.exited ?? 0,
-      cohort_completed: day?.cohort_completed ?? 0,
-      cohort_converted: day?.cohort_converted ?? 0,
-      in_progress: day
-        ? day.enrolled - day.cohort_completed - day.cohort_exited
-        : 0,
+      new_enrollments: sum.enrolled,
+      completions: sum.completed,
+      conversions: sum.converted,
+      exits: sum.exited,
+      cohort_completed: sum.cohort_completed,
+      cohort_converted: sum.cohort_converted,
+      in_progress: sum.in_progress,
       total_enrolled: enrolled,
-      currently_active: 0,
-    });
-  }
+      currently_active: active[i]!,
+    };
+  });
+}
 
-  // Backwards from what runs in the end: take away what began since, add what ended.
-  let active = running - net_after;
-  for (const point of points.toReversed()) {
-    point.currently_active = Date.parse(point.end) <= now.getTime()
-      ? active
-      : running - net_ahead;
-    active -= point.new_enrollments - point.completions - point.exits;
-  }
-  return points;
+function totalsOf(whole: Sums, { attribution }: AnalyticsQuery): Totals {
+  const byEvent = attribution === "event";
+  return {
+    enrolled: whole.enrolled,
+    completed: byEvent ? whole.completed : whole.cohort_completed,
+    converted: byEvent ? whole.converted : whole.cohort_converted,
+    durations: whole.durations,
+    duration_us: whole.duration_us,
+  };
 }
 
 function summaryOf(
   counts: Counts,
-  { attribution }: AnalyticsQuery,
+  whole: Sums,
+  query: AnalyticsQuery,
   trends: TrendPoint[],
   now: Date,
 ): Summary {
-  const { days } = counts;
-  const total = (key: Exclude<keyof Day, "duration_us" | "conversion_us">) =>
-    days.reduce((sum, day) => sum + day[key], 0);
-  const totalUs = (key: "duration_us" | "conversion_us") =>
-    days.reduce((sum, day) => sum + BigInt(day[key]), 0n).toString();
-
-  const enrolled = total("enrolled");
-  const byEvent = attribution === "event";
-  const completed = total(byEvent ? "completed" : "cohort_completed");
-  const converted = total(byEvent ? "converted" : "cohort_converted");
-  const settled = total("cohort_completed") + total("cohort_exited");
+  const { enrolled, completed, converted } = totalsOf(whole, query);
+  const settled = enrolled - whole.in_progress;
   const begun = trends.filter((point) =>
     Date.parse(point.start) <= now.getTime()
   );
 
-  const sources = SOURCES.map((source) => ({ source, count: total(source) }))
+  const sources = SOURCES
+    .map((source) => ({ source, count: whole[source] }))
     .filter(({ count }) => count > 0)
     .sort((a, b) => b.count - a.count || (a.source < b.source ? -1 : 1));
 
@@ -158,21 +259,18 @@ function summaryOf(
     completion_rate: rate(completed, enrolled),
     goals_achieved: converted,
     conversion_rate: rate(converted, enrolled),
-    average_duration_seconds: meanSeconds(totalUs("duration_us"), completed),
+    average_duration_seconds: meanSeconds(whole.duration_us, whole.durations),
     average_duration_hours: quotient(
-      totalUs("duration_us"),
-      BigInt(completed) * 3_600_000_000n,
+      whole.duration_us,
+      BigInt(whole.durations) * 3_600_000_000n,
       2,
     ),
     median_duration_seconds: seconds(counts.duration?.p50 ?? null),
     p95_duration_seconds: seconds(counts.duration?.p95 ?? null),
-    in_progress: enrolled - settled,
+    in_progress: whole.in_progress,
     settled,
-    settled_completion_rate: rate(total("cohort_completed"), settled),
-    settled_conversion_rate: rate(
-      total("cohort_settled_converted"),
-      settled,
-    ),
+    settled_completion_rate: rate(whole.settled_completed, settled),
+    settled_conversion_rate: rate(whole.settled_converted, settled),
     enrollment_rate: quotient(enrolled, begun.length, 2),
     enrollment_sources: withShares(sources),
     exit_reasons: withShares(counts.reasons),
@@ -184,12 +282,78 @@ function summaryOf(
       first: goal.first,
     })),
     time_to_conversion: {
-      average: meanSeconds(totalUs("conversion_us"), converted),
+      average: meanSeconds(whole.conversion_us, whole.conversion_times),
       median: seconds(counts.conversion?.p50 ?? null),
       p95: seconds(counts.conversion?.p95 ?? null),
       fastest: seconds(counts.conversion?.fastest ?? null),
       slowest: seconds(counts.conversion?.slowest ?? null),
     },
+  };
+}
+
+function comparisonOf(
+  counts: Counts,
+  current: Totals,
+  { first, last }: DateRange,
+): Comparison {
+  const past = counts.past!;
+  const shown = comparedOf(current);
+  const before = past.totals && comparedOf(past.totals);
+  const change = (key: keyof typeof shown, decimals: number) =>
+    changeOf(shown[key], before && before[key], decimals);
+  const inPoints = (key: "completion_rate" | "conversion_rate") => {
+    const { change_percent: _, ...points } = change(key, 2);
+    return points;
+  };
+  return {
+    period: {
+      start_date: first,
+      end_date: last,
+      tz_effective: past.tz,
+      start: past.start,
+      end: past.end,
+    },
+    total_enrolled: change("total_enrolled", 0),
+    completed: change("completed", 0),
+    completion_rate: inPoints("completion_rate"),
+    goals_achieved: change("goals_achieved", 0),
+    conversion_rate: inPoints("conversion_rate"),
+    average_duration_seconds: change("average_duration_seconds", 3),
+  };
+}
+
+function comparedOf(totals: Totals) {
+  const { enrolled, completed, converted, durations, duration_us } = totals;
+  return {
+    total_enrolled: enrolled,
+    completed,
+    completion_rate: rate(completed, enrolled),
+    goals_achieved: converted,
+    conversion_rate: rate(converted, enrolled),
+    average_duration_seconds: meanSeconds(duration_us, durations),
+  };
+}
+
+/** From the numbers as they are shown, so that a reader finds the same. */
+function changeOf(
+  current: number | null,
+  previous: number | null,
+  decimals: number,
+): Change {
+  if (current === null || previous === null) {
+    return { current, previous, change: null, change_percent: null };
+  }
+  const unit = 10 ** decimals;
+  const change = Math.round(current * unit) - Math.round(previous * unit);
+  return {
+    current,
+    previous,
+    change: change / unit,
+    change_percent: quotient(
+      BigInt(change) * 100n,
+      BigInt(Math.round(previous * unit)),
+      2,
+    ),
   };
 }
 

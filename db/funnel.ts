@@ -5,9 +5,15 @@
  */
 
 import type { Sql } from "./client.ts";
-import { type Head, periodOf } from "./period.ts";
+import { type Head, periodOf, requireContacts } from "./period.ts";
 import { meanSeconds, rate, seconds } from "./rates.ts";
-import type { AnalyticsQuery, Funnel, FunnelStep, Step } from "./schema.ts";
+import type {
+  AnalyticsQuery,
+  Funnel,
+  FunnelStep,
+  RateDifference,
+  Step,
+} from "./schema.ts";
 
 /** Steps that fewer entered are judged last: their rates are noise. */
 const DROP_OFF_ENTERED_MIN = 30;
@@ -15,23 +21,33 @@ const DROP_OFF_ENTERED_MIN = 30;
 /** How many drop-off points are named. */
 const DROP_OFF_POINTS = 3;
 
-interface StepCounts {
-  step_id: string;
+/** What the rates of a step are of. */
+interface RateCounts {
   entered: number;
   completed: number;
   dropped_off: number;
+}
+
+interface StepCounts extends RateCounts {
+  step_id: string;
   goal_exits: number;
   left_after: number;
   visits: number;
-  /** Of the completed; too large for a double. */
+  /** Executions that completed it, whose times `time_us` adds up. */
+  times: number;
+  /** Too large for a double. */
   time_us: string;
   p50: number | null;
   p95: number | null;
   /** As the newest version that has it says; `null` where none does. */
   step: Step | null;
+  /** Of as many days directly before; `null` where nobody entered, or contacts are not kept. */
+  previous: RateCounts | null;
+  /** Of all cohorts before the range's end that are kept as days; `null` of contacts. */
+  average: RateCounts | null;
 }
 
-/** What `weir.read_funnel()` answers. */
+/** What `weir.read_funnel()` and `weir.read_contact_funnel()` answer. */
 interface Counts extends Head {
   cohort: { enrolled: number; completed: number };
   counts: StepCounts[];
@@ -40,18 +56,20 @@ interface Counts extends Head {
 /** A step and the exact numbers that its place among others is decided by. */
 interface Judged {
   step: FunnelStep;
+  times: number;
   timeUs: bigint;
 }
 
 /**
- * Reads the funnel of the executions enrolled in a range.
+ * Reads the funnel of the executions enrolled in a range, or of their contacts.
  *
  * @param sql Client.
  * @param accountId Whose workflow it must be.
  * @param workflowUuid Which one.
- * @param query Range, zone, version; funnels are cohort attributed whatever it says.
+ * @param query Range, zone, unit, version; funnels are cohort attributed whatever it says.
  * @param now The clock.
  * @returns `null` when the account has no such workflow.
+ * @throws {DetailExpired} When contacts are asked for that are not kept.
  */
 export async function readFunnel(
   sql: Sql,
@@ -60,14 +78,18 @@ export async function readFunnel(
   query: AnalyticsQuery,
   now: Date,
 ): Promise<Funnel | null> {
+  const read = query.unit === "contact"
+    ? sql`weir.read_contact_funnel`
+    : sql`weir.read_funnel`;
   const [row] = await sql<[{ counts: Counts | null }]>`
-    select weir.read_funnel(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
+    select ${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
       ${query.end_date}::text::date, ${query.tz ?? null}, ${
     query.version ?? null
   },
       ${now}) as counts`;
   const counts = row.counts;
   if (counts === null) return null;
+  requireContacts(counts, query);
 
   const judged = stepsOf(counts);
   const points = dropOffPoints(judged.map(({ step }) => step));
@@ -110,7 +132,9 @@ function stepOf(
   const { entered, completed, dropped_off, goal_exits, left_after, visits } =
     count ?? NOBODY;
   const timeUs = count?.time_us ?? "0";
+  const times = count?.times ?? 0;
   return {
+    times,
     timeUs: BigInt(timeUs),
     step: {
       step_id: id,
@@ -125,12 +149,35 @@ function stepOf(
       left_after,
       conversion_rate: rate(completed, entered),
       drop_off_rate: rate(dropped_off, entered),
-      average_time_seconds: meanSeconds(timeUs, completed),
+      average_time_seconds: meanSeconds(timeUs, times),
       median_time_seconds: seconds(count?.p50 ?? null),
       p95_time_seconds: seconds(count?.p95 ?? null),
       visits,
+      vs_previous_period: difference(count, count?.previous),
+      vs_workflow_average: difference(count, count?.average),
     },
   };
+}
+
+/** In percentage points of the rates as they are shown. */
+function difference(
+  counts: RateCounts | undefined,
+  others: RateCounts | null | undefined,
+): RateDifference {
+  const of = (part: "completed" | "dropped_off") =>
+    counts && others
+      ? points(
+        rate(counts[part], counts.entered),
+        rate(others[part], others.entered),
+      )
+      : null;
+  return { conversion_rate: of("completed"), drop_off_rate: of("dropped_off") };
+}
+
+function points(rate: number | null, other: number | null): number | null {
+  return rate === null || other === null
+    ? null
+    : (Math.round(rate * 100) - Math.round(other * 100)) / 100;
 }
 
 const NOBODY = {
@@ -168,11 +215,11 @@ function dropOffPoints(steps: FunnelStep[]): Funnel["drop_off_points"] {
 function slowest(judged: Judged[]): string | null {
   let slowest: Judged | null = null;
   for (const candidate of judged) {
-    if (candidate.step.completed === 0) continue;
+    if (candidate.times === 0) continue;
     if (
       slowest === null ||
-      candidate.timeUs * BigInt(slowest.step.completed) >
-        slowest.timeUs * BigInt(candidate.step.completed)
+      candidate.timeUs * BigInt(slowest.times) >
+        slowest.timeUs * BigInt(candidate.times)
     ) {
       slowest = candidate;
     }

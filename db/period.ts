@@ -10,7 +10,10 @@ import type { AnalyticsQuery, Period, Step } from "./schema.ts";
 export interface Head {
   /** The zone that was answered in. */
   tz: string;
-  /** Instants: the days begin at all but the last, which is the range's end. */
+  /** Whether the range lies where hours and executions are kept. */
+  hours: boolean;
+  buckets: { date: string; label: string }[];
+  /** Instants: the buckets begin at all but the last, which is the range's end. */
   bounds: string[];
   as_of: string;
   revision: number;
@@ -43,16 +46,74 @@ export function periodOf(head: Head, query: AnalyticsQuery): Period {
     end: head.bounds.at(-1)!,
     granularity: query.granularity,
     attribution: query.attribution,
+    unit: query.unit,
   };
 }
 
+/** Hours or contacts were asked for of a range that begins before they are kept. */
+export class DetailExpired extends RangeError {
+  override readonly name = "DetailExpired";
+  /** What of the query asked for them. */
+  readonly path: "granularity" | "unit";
+
+  constructor(path: "granularity" | "unit", message: string) {
+    super(message);
+    this.path = path;
+  }
+}
+
 /**
- * The local date some days after another.
+ * Refuses to count the contacts of a range whose executions are not all kept.
  *
- * @param date `YYYY-MM-DD`
- * @param days May be negative.
+ * @param head What the database said of the range.
+ * @param query What was asked for.
+ * @throws {DetailExpired} When it is too old.
  */
-export function addDays(date: string, days: number): string {
-  return new Date(Date.parse(date) + days * 86_400_000).toISOString()
-    .slice(0, 10);
+export function requireContacts(
+  head: Pick<Head, "hours">,
+  { unit }: Pick<AnalyticsQuery, "unit">,
+): void {
+  if (unit === "contact" && !head.hours) {
+    throw new DetailExpired(
+      "unit",
+      "Cannot count contacts: executions are kept for 90 days",
+    );
+  }
+}
+
+/** Both dates of a range, included. */
+export interface DateRange {
+  first: string;
+  last: string;
+}
+
+/**
+ * The range that another one is compared with.
+ *
+ * @param query What was asked for.
+ * @returns `null` where nothing is compared.
+ */
+export function comparedRange(query: AnalyticsQuery): DateRange | null {
+  const { start_date, end_date } = query;
+  switch (query.compare) {
+    case "none":
+      return null;
+    case "custom":
+      return { first: query.compare_start!, last: query.compare_end! };
+    case "year":
+      return { first: yearBefore(start_date), last: yearBefore(end_date) };
+    case "previous": {
+      const first = Temporal.PlainDate.from(start_date);
+      const days = first.until(end_date).days + 1;
+      return {
+        first: first.subtract({ days }).toString(),
+        last: first.subtract({ days: 1 }).toString(),
+      };
+    }
+  }
+}
+
+/** 29 February goes back to the 28th. */
+function yearBefore(date: string): string {
+  return Temporal.PlainDate.from(date).subtract({ years: 1 }).toString();
 }

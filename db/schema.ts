@@ -44,8 +44,13 @@ export const ERROR_LENGTH_MAX = 1_000;
 /** Most steps, and most goals, of one version: a page that shows more helps nobody. */
 export const STEPS_MAX = 500;
 
-/** Longest daily range: two years, as long as days are kept. */
-export const RANGE_DAYS_MAX = 732;
+/** Longest range by granularity, days. Days are kept two years, months for ever (20 years of them is a page). */
+export const RANGE_DAYS_MAX = {
+  hourly: 92,
+  daily: 732,
+  weekly: 732,
+  monthly: 7_305,
+} as const;
 
 /** Most of one failed request's errors that are spelled out; the count is always whole. */
 export const ERRORS_LISTED_MAX = 1_000;
@@ -343,6 +348,15 @@ function isTimeZone(zone: string): boolean {
 export const ATTRIBUTIONS = ["cohort", "event"] as const;
 export type Attribution = (typeof ATTRIBUTIONS)[number];
 
+export const GRANULARITIES = ["hourly", "daily", "weekly", "monthly"] as const;
+export type Granularity = (typeof GRANULARITIES)[number];
+
+/** What is counted: enrolments, or the contacts behind them. */
+export const UNITS = ["execution", "contact"] as const;
+export type Unit = (typeof UNITS)[number];
+
+export const COMPARES = ["none", "previous", "year", "custom"] as const;
+
 const LocalDate = z.iso.date()
   .regex(/^(19|[2-9]\d)/, "Must be of the year 1900 or later");
 
@@ -354,26 +368,57 @@ export const AnalyticsQuery = z.strictObject({
   end_date: LocalDate,
   /** Default: the account's. */
   tz: TimeZone.optional(),
-  granularity: z.enum(["daily"]).default("daily"),
+  granularity: z.enum(GRANULARITIES).default("daily"),
   attribution: z.enum(ATTRIBUTIONS).default("cohort"),
+  /**
+   * `contact` counts each contact once a number, above and below the line. Needs the
+   * detail, so the range must not begin more than 90 days ago. Actions are counted by
+   * execution whatever it says.
+   */
+  unit: z.enum(UNITS).default("execution"),
+  /** As many days directly before, the same dates a year back, or those given. */
+  compare: z.enum(COMPARES).default("none"),
+  compare_start: LocalDate.optional(),
+  compare_end: LocalDate.optional(),
   /** Only executions enrolled in this version; default: all. */
   version: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
-}).superRefine(({ start_date, end_date }, ctx) => {
-  const days = (Date.parse(end_date) - Date.parse(start_date)) / 86_400_000 + 1;
-  if (days < 1) {
+}).superRefine((query, ctx) => {
+  const daysMax = RANGE_DAYS_MAX[query.granularity];
+  refuseRange(query, "start_date", "end_date", daysMax, ctx);
+  const given = [query.compare_start, query.compare_end]
+    .filter((date) => date !== undefined).length;
+  if (given !== (query.compare === "custom" ? 2 : 0)) {
     ctx.addIssue({
       code: "custom",
-      path: ["end_date"],
-      message: "Must not be before start_date",
+      path: ["compare"],
+      message: query.compare === "custom"
+        ? "Must come with compare_start and compare_end"
+        : "Must be custom where compare_start or compare_end is given",
     });
-  } else if (days > RANGE_DAYS_MAX) {
-    ctx.addIssue({
-      code: "custom",
-      path: ["end_date"],
-      message: `Must be at most ${RANGE_DAYS_MAX} days after start_date`,
-    });
+  } else if (given === 2) {
+    refuseRange(query, "compare_start", "compare_end", daysMax, ctx);
   }
 });
+
+/** Refuses a range that ends before it starts, or is too long. */
+function refuseRange<Key extends string>(
+  query: { [key in Key]?: string },
+  start: Key,
+  end: Key,
+  daysMax: number,
+  ctx: z.RefinementCtx,
+): void {
+  const days =
+    (Date.parse(query[end]!) - Date.parse(query[start]!)) / 86_400_000 + 1;
+  if (days >= 1 && days <= daysMax) return;
+  ctx.addIssue({
+    code: "custom",
+    path: [end],
+    message: days < 1
+      ? `Must not be before ${start}`
+      : `Must be at most ${daysMax} days after ${start}`,
+  });
+}
 export type AnalyticsQuery = z.infer<typeof AnalyticsQuery>;
 
 /** What was asked for, and what was answered. Instants are UTC, `end` is not in it. */
@@ -384,8 +429,9 @@ export interface Period {
   tz_effective: string;
   start: string;
   end: string;
-  granularity: "daily";
+  granularity: Granularity;
   attribution: Attribution;
+  unit: Unit;
 }
 
 /** Percent with two decimals; `null` where nothing can be divided by. */
@@ -394,7 +440,13 @@ export type Rate = number | null;
 /** Seconds with three decimals; `null` where nothing was measured. */
 export type Seconds = number | null;
 
-/** The headline numbers of a range. */
+/**
+ * The headline numbers of a range. With `unit=contact` a contact counts once in each:
+ * it is enrolled, completed or converted, is active or in progress, left for a reason,
+ * came from a source or achieved a goal, if any of its executions that count did. So it
+ * may be in several rows of a list, and both completed and in progress; settled are
+ * those of whom nothing runs. Durations and times stay those of executions, each once.
+ */
 export interface Summary {
   total_enrolled: number;
   /** Running at the range's end, or now, whenever enrolled. */
@@ -435,10 +487,41 @@ export interface Summary {
   };
 }
 
-/** One bucket of a trend. */
+/** A count or a mean, then and now; `null` where nothing was measured, or contacts are not kept. */
+export interface Change {
+  current: number | null;
+  previous: number | null;
+  change: number | null;
+  /** Two decimals; `null` where previous is 0 or unknown. */
+  change_percent: number | null;
+}
+
+/** The same numbers of another range. A rate's change is in percentage points. */
+export interface Comparison {
+  /** What was compared with: broken off after as long as the range has lasted. */
+  period: {
+    start_date: string;
+    end_date: string;
+    tz_effective: string;
+    start: string;
+    end: string;
+  };
+  total_enrolled: Change;
+  completed: Change;
+  completion_rate: Omit<Change, "change_percent">;
+  goals_achieved: Change;
+  conversion_rate: Omit<Change, "change_percent">;
+  average_duration_seconds: Change;
+}
+
+/**
+ * One bucket of a trend. With `unit=contact` each number is of different contacts, so
+ * buckets do not add up to the summary.
+ */
 export interface TrendPoint {
   /** Local date the bucket begins on. */
   date: string;
+  /** Local: `2026-11-23`, `2026-W48`, `2026-11`, or `2026-11-23T14:00+01:00`. */
   label: string;
   start: string;
   end: string;
@@ -464,10 +547,17 @@ export interface Analytics {
   period: Period;
   summary: Summary;
   trends: TrendPoint[];
-  comparison: null;
+  /** `null` where none was asked for. */
+  comparison: Comparison | null;
 }
 
-/** One step of a funnel: `entered = completed + dropped_off + goal_exits + in_progress`. */
+/**
+ * One step of a funnel: `entered = completed + dropped_off + goal_exits + in_progress`.
+ * With `unit=contact` a contact counts once, with the best that became of its executions
+ * there: completed, else a goal exit, else in progress, else dropped off. Then
+ * `left_after` are those who left after it and of whom no other execution completed it
+ * and went on; times and visits stay those of all executions.
+ */
 export interface FunnelStep {
   step_id: string;
   /** The id where no version names it. */
@@ -486,6 +576,16 @@ export interface FunnelStep {
   median_time_seconds: Seconds;
   p95_time_seconds: Seconds;
   visits: number;
+  /** Against as many days directly before. */
+  vs_previous_period: RateDifference;
+  /** Against every cohort still kept as days and enrolled before the range's end; days know no contacts. */
+  vs_workflow_average: RateDifference;
+}
+
+/** Percentage points of the rates as shown; `null` where either is. */
+export interface RateDifference {
+  conversion_rate: number | null;
+  drop_off_rate: number | null;
 }
 
 /** Answer of `GET /workflows/{id}/analytics/funnel`. */

@@ -20,7 +20,7 @@ export interface AuthEnv {
 }
 
 /**
- * Lets in whoever has an API key with a scope (or `admin`); where the scope only
+ * Lets in whoever has an API key with a scope (or `admin`); where the request only
  * reads, also a browser with a session.
  *
  * @param sql Client.
@@ -29,7 +29,8 @@ export interface AuthEnv {
 export function requires(sql: Sql, scope: Scope): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
     const authorization = c.req.header("authorization");
-    if (authorization === undefined && scope === "analytics:read") {
+    const isRead = scope === "analytics:read" && c.req.method !== "POST";
+    if (authorization === undefined && isRead) {
       c.set("viewer", await sessionViewer(sql, getCookie(c, SESSION_COOKIE)));
       return await next();
     }

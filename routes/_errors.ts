@@ -8,6 +8,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import postgres from "postgres";
 import type { Log } from "../db/log.ts";
+import { DetailExpired } from "../db/period.ts";
 
 const ERRORS = {
   invalid_request: { status: 400, title: "Cannot read the request" },
@@ -83,6 +84,11 @@ export function toAppError(thrown: unknown): AppError {
   if (thrown instanceof HTTPException && thrown.status < 500) {
     const code = thrown.status === 403 ? "forbidden" : "invalid_request";
     return new AppError(code, { detail: thrown.message || undefined });
+  }
+  if (thrown instanceof DetailExpired) {
+    return new AppError("invalid_request", {
+      errors: [{ path: thrown.path, message: thrown.message }],
+    });
   }
   const code = (thrown as { code?: unknown } | null)?.code;
   if (code === "57014") return new AppError("query_timeout", { cause: thrown });

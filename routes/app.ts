@@ -19,7 +19,9 @@ import { dashboard } from "./dashboard.tsx";
 import { answerErrorPage } from "./error_page.tsx";
 import { events } from "./events.ts";
 import { health } from "./health.ts";
+import { createRequestCounter, metrics } from "./metrics.ts";
 import { overview } from "./overview.tsx";
+import { refresh } from "./refresh.ts";
 import { session } from "./session.ts";
 import { signIn } from "./sign_in.tsx";
 import { workflows } from "./workflows.ts";
@@ -47,6 +49,8 @@ export interface Deps {
  */
 export function createApp(deps: Deps): Hono {
   const app = new Hono();
+  const requests = createRequestCounter();
+  app.use(requests.middleware);
   app.use(secureHeaders({
     contentSecurityPolicy: {
       defaultSrc: ["'self'"],
@@ -60,6 +64,7 @@ export function createApp(deps: Deps): Hono {
   app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
 
   app.route("/", health(deps));
+  app.route("/", metrics(deps, requests));
   app.route("/assets", assets(deps));
   app.route("/api/v1", api(deps));
   app.route("/", pages(deps));
@@ -85,6 +90,7 @@ function api(deps: Deps): Hono {
   app.route("/events", events(deps));
   app.route("/workflows", workflows(deps));
   app.route("/workflows", analytics(deps));
+  app.route("/workflows", refresh(deps));
   return app;
 }
 

@@ -5,11 +5,17 @@
  */
 
 import { Hono } from "hono";
-import { readQueueAge } from "../db/events.ts";
+import { type JobState, type Pipeline, readPipeline } from "../db/jobs.ts";
 import type { Deps } from "./app.ts";
 
 /** Events that wait longer than this are a fold that does not work, seconds. */
 const FOLD_LAG_SECONDS_MAX = 60;
+
+/** A job is late once it has missed this many of its beats … */
+const BEATS_MISSED_MAX = 3;
+
+/** … and this much on top, so that a fast beat is no reason to worry, seconds. */
+const LATE_SECONDS_MIN = 120;
 
 /** @returns The routes of the root; public, they tell nothing of anybody's data. */
 export function health({ sql, log }: Pick<Deps, "sql" | "log">): Hono {
@@ -17,16 +23,34 @@ export function health({ sql, log }: Pick<Deps, "sql" | "log">): Hono {
     .get("/healthz", (c) => c.json({ status: "ok" }))
     .get("/readyz", async (c) => {
       try {
-        const fold_lag_seconds = await readQueueAge(sql);
-        const ready = fold_lag_seconds <= FOLD_LAG_SECONDS_MAX;
+        const { drift, ...pipeline } = await readPipeline(sql);
+        const ready = pipeline.fold_lag_seconds <= FOLD_LAG_SECONDS_MAX;
         return c.json({
           status: ready ? "ready" : "behind",
           database: "ok",
-          fold_lag_seconds,
+          alerts: alertsOf({ drift, ...pipeline }),
+          ...pipeline,
         }, ready ? 200 : 503);
       } catch (error) {
         log.warn("not ready", { error });
         return c.json({ status: "down", database: "unreachable" }, 503);
       }
     });
+}
+
+/** What somebody should look at, although requests are answered rightly or nearly so. */
+function alertsOf({ drift, jobs, views }: Pipeline): string[] {
+  return [
+    ...jobs.filter(isLate).map((job) => `job_late:${job.name}`),
+    ...jobs.filter((job) => job.last_error !== null)
+      .map((job) => `job_failed:${job.name}`),
+    ...views.filter((view) => view.last_error !== null)
+      .map((view) => `refresh_failed:${view.name}`),
+    ...(drift > 0 ? [`audit_drift:${drift}`] : []),
+  ];
+}
+
+function isLate({ lag_seconds, every_seconds }: JobState): boolean {
+  return lag_seconds !== null &&
+    lag_seconds > BEATS_MISSED_MAX * every_seconds + LATE_SECONDS_MIN;
 }

@@ -80,6 +80,8 @@ async function compare(
     start_date,
     end_date,
     granularity: "daily",
+    compare: "none",
+    unit: "execution",
     ...asked,
   };
   const expected = oracle(known, query, now);

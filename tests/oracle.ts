@@ -12,12 +12,15 @@ import type {
   Actions,
   Analytics,
   AnalyticsQuery,
+  Change,
+  Comparison,
   Event,
   Funnel,
   FunnelStep,
   Goal,
   Health,
   Period,
+  RateDifference,
   Step,
   Summary,
   TrendPoint,
@@ -90,10 +93,24 @@ interface Range {
 
 interface Bucket extends Range {
   date: string;
+  label: string;
 }
 
+/** A range of local dates in the zone it is answered in. */
+interface Span extends Range {
+  first: Temporal.PlainDate;
+  last: Temporal.PlainDate;
+  zone: string;
+  /** Whether it begins where the detail is still kept. */
+  kept: boolean;
+}
+
+/** Days that the detail is kept, today not counted. */
+const KEPT_DAYS = 90;
+
 /**
- * What the contract says the three reads answer.
+ * What the contract says the three reads answer. Hours that are kept no more are
+ * counted all the same: see {@linkcode isRefused}.
  *
  * @param facts The workflow's whole world.
  * @param query As the reads get it.
@@ -108,17 +125,14 @@ export function oracle(
   const executions = projectExecutions(facts).filter((execution) =>
     query.version === undefined || execution.version === query.version
   );
-  const buckets = dayBuckets(query, query.tz ?? facts.account_zone);
-  const range = {
-    start_us: buckets[0]!.start_us,
-    end_us: buckets.at(-1)!.end_us,
-  };
-  const now_us = BigInt(now.getTime()) * 1000n;
+  const span = askedSpan(facts, query, now);
+  const buckets = bucketsOf(span, query.granularity);
+  const now_us = usOf(now);
   const { workflow_id } = facts;
-  const asked = period(facts, query, range);
-  const summary = summarise(facts, query, executions, buckets, now_us);
+  const asked = period(facts, query, span);
+  const summary = summarise(facts, query, executions, span, buckets, now_us);
   const trends = buckets.map((bucket) =>
-    trendPoint(executions, range, bucket, now_us)
+    trendPoint(executions, span, bucket, now_us)
   );
   return {
     analytics: {
@@ -126,20 +140,35 @@ export function oracle(
       period: asked,
       summary,
       trends,
-      comparison: null,
+      comparison: comparison(facts, query, executions, now),
     },
     // The other two know one attribution each, and say so whatever was asked.
     funnel: {
       workflow_id,
       period: { ...asked, attribution: "cohort" },
-      ...funnel(facts, query, enrolledIn(executions, range)),
+      ...funnel(facts, query, executions, now),
     },
     actions: {
       workflow_id,
       period: { ...asked, attribution: "event" },
-      actions: actionTable(facts, query, executions, range),
+      actions: actionTable(facts, query, executions, span),
     },
   };
+}
+
+/**
+ * Whether the summary is refused because hours are asked for that are not kept.
+ *
+ * @param facts The workflow's whole world.
+ * @param query As the reads get it.
+ * @param now The instant of the question.
+ */
+export function isRefused(
+  facts: Facts,
+  query: AnalyticsQuery,
+  now: Date,
+): boolean {
+  return query.granularity === "hourly" && !askedSpan(facts, query, now).kept;
 }
 
 // ---------------------------------------------------------------- executions
@@ -241,23 +270,12 @@ function summarise(
   facts: Facts,
   query: AnalyticsQuery,
   all: Execution[],
+  range: Range,
   buckets: Bucket[],
   now_us: bigint,
 ): Summary {
-  const range = {
-    start_us: buckets[0]!.start_us,
-    end_us: buckets.at(-1)!.end_us,
-  };
-  const cohort = enrolledIn(all, range);
+  const { cohort, ended, converted } = countedIn(query, all, range);
   const byEvent = query.attribution === "event";
-  const ended = byEvent
-    ? all.filter((one) => one.ended_us !== null && isIn(one.ended_us, range))
-    : cohort.filter((one) => one.ended_us !== null);
-  const converted = byEvent
-    ? all.filter((one) =>
-      one.conversions[0] && isIn(one.conversions[0].at_us, range)
-    )
-    : cohort.filter((one) => one.conversions[0]);
   const settled = cohort.filter((one) => one.ended_us !== null);
   const begun = buckets.filter((bucket) => bucket.start_us <= now_us).length;
   return {
@@ -289,6 +307,23 @@ function summarise(
       cohort.length,
     ),
     time_to_conversion: timeToConversion(converted),
+  };
+}
+
+/** The executions that the numbers of a range count, by the attribution asked for. */
+function countedIn(query: AnalyticsQuery, all: Execution[], range: Range) {
+  const cohort = enrolledIn(all, range);
+  const byEvent = query.attribution === "event";
+  return {
+    cohort,
+    ended: byEvent
+      ? all.filter((one) => one.ended_us !== null && isIn(one.ended_us, range))
+      : cohort.filter((one) => one.ended_us !== null),
+    converted: byEvent
+      ? all.filter((one) =>
+        one.conversions[0] && isIn(one.conversions[0].at_us, range)
+      )
+      : cohort.filter((one) => one.conversions[0]),
   };
 }
 
@@ -368,7 +403,7 @@ function trendPoint(
   );
   return {
     date: bucket.date,
-    label: bucket.date,
+    label: bucket.label,
     start: instantText(bucket.start_us),
     end: instantText(bucket.end_us),
     new_enrollments: cohort.length,
@@ -404,6 +439,168 @@ function isLost({ status }: Execution): boolean {
   return status === "exited" || status === "error";
 }
 
+// --------------------------------------------------------------- comparisons
+
+/**
+ * The local dates that a range is compared with.
+ *
+ * @param query Asking for any comparison.
+ * @returns Both included; `null` where nothing is compared.
+ */
+export function comparedDates(
+  query: Omit<AnalyticsQuery, "attribution">,
+): { first: Temporal.PlainDate; last: Temporal.PlainDate } | null {
+  const first = Temporal.PlainDate.from(query.start_date);
+  const last = Temporal.PlainDate.from(query.end_date);
+  if (query.compare === "none") return null;
+  if (query.compare === "previous") return daysBefore(first, last);
+  if (query.compare === "year") {
+    // 29 February becomes the 28th: Temporal constrains.
+    return {
+      first: first.subtract({ years: 1 }),
+      last: last.subtract({ years: 1 }),
+    };
+  }
+  return {
+    first: Temporal.PlainDate.from(query.compare_start!),
+    last: Temporal.PlainDate.from(query.compare_end!),
+  };
+}
+
+/** As many days, directly before. */
+function daysBefore(first: Temporal.PlainDate, last: Temporal.PlainDate) {
+  const days = first.until(last).days + 1;
+  return { first: first.subtract({ days }), last: first.subtract({ days: 1 }) };
+}
+
+/** A range that is not over is compared with the same elapsed length. */
+function comparedSpan(
+  facts: Facts,
+  query: AnalyticsQuery,
+  now: Date,
+): Span | null {
+  const dates = comparedDates(query);
+  if (!dates) return null;
+  const present = askedSpan(facts, query, now);
+  // In one zone with the present where that one's days are still there.
+  const past = spanOf(facts, { ...query, tz: present.zone }, now, dates);
+  const now_us = usOf(now);
+  if (now_us >= present.end_us) return past;
+  const elapsed_us = later(now_us - present.start_us, 0n);
+  const broken_us = earlier(past.start_us + elapsed_us, past.end_us);
+  // Of a day whose detail is gone there is no part.
+  const hasParts = isKept(
+    zoned(broken_us, past.zone).toPlainDate(),
+    past.zone,
+    now,
+  );
+  return {
+    ...past,
+    end_us: hasParts ? broken_us : lastDayStart(past, broken_us),
+  };
+}
+
+/** The last start of a day of the span, or its end, that is not after an instant. */
+function lastDayStart(span: Span, us: bigint): bigint {
+  return bucketsOf(span, "daily").map((day) => day.start_us)
+    .concat(span.end_us).findLast((start_us) => start_us <= us)!;
+}
+
+function comparison(
+  facts: Facts,
+  query: AnalyticsQuery,
+  all: Execution[],
+  now: Date,
+): Comparison | null {
+  const past = comparedSpan(facts, query, now);
+  if (!past) return null;
+  const current = compared(query, all, askedSpan(facts, query, now));
+  const previous = compared(query, all, past);
+  const change = (name: keyof Compared, decimals: number) =>
+    changeOf(current[name], previous[name], decimals);
+  return {
+    period: {
+      start_date: past.first.toString(),
+      end_date: past.last.toString(),
+      tz_effective: past.zone,
+      start: instantText(past.start_us),
+      end: instantText(past.end_us),
+    },
+    total_enrolled: change("total_enrolled", 0),
+    completed: change("completed", 0),
+    completion_rate: inPoints(change("completion_rate", 2)),
+    goals_achieved: change("goals_achieved", 0),
+    conversion_rate: inPoints(change("conversion_rate", 2)),
+    average_duration_seconds: change("average_duration_seconds", 3),
+  };
+}
+
+function compared(
+  query: AnalyticsQuery,
+  all: Execution[],
+  range: Range,
+): Compared {
+  const { cohort, ended, converted } = countedIn(query, all, range);
+  return {
+    total_enrolled: cohort.length,
+    goals_achieved: converted.length,
+    conversion_rate: percent(converted.length, cohort.length),
+    ...durations(ended.filter(isCompleted), cohort.length),
+  };
+}
+
+type Compared = Pick<
+  Summary,
+  | "total_enrolled"
+  | "completed"
+  | "completion_rate"
+  | "goals_achieved"
+  | "conversion_rate"
+  | "average_duration_seconds"
+>;
+
+/** Of the numbers as they are shown. */
+function changeOf(
+  current: number | null,
+  previous: number | null,
+  decimals: number,
+): Change {
+  const change = minus(current, previous, decimals);
+  return {
+    current,
+    previous,
+    change,
+    change_percent: change === null ? null : quotient(
+      100n * units(change, decimals),
+      units(previous!, decimals),
+      2,
+    ),
+  };
+}
+
+function inPoints({ current, previous, change }: Change) {
+  return { current, previous, change };
+}
+
+/** `null` where either is. */
+function minus(
+  a: number | null,
+  b: number | null,
+  decimals: number,
+): number | null {
+  if (a === null || b === null) return null;
+  return quotient(
+    units(a, decimals) - units(b, decimals),
+    10n ** BigInt(decimals),
+    decimals,
+  );
+}
+
+/** How many units of its last decimal a shown number has. */
+function units(shown: number, decimals: number): bigint {
+  return BigInt(shown.toFixed(decimals).replace(".", ""));
+}
+
 // -------------------------------------------------------------------- funnel
 
 /** A step of the funnel, with the exact sum that its rounded mean hides. */
@@ -415,9 +612,19 @@ interface Measured {
 function funnel(
   facts: Facts,
   query: AnalyticsQuery,
-  cohort: Execution[],
+  all: Execution[],
+  now: Date,
 ): Omit<Funnel, "workflow_id" | "as_of" | "period"> {
-  const measured = funnelSteps(facts, query, cohort);
+  const span = askedSpan(facts, query, now);
+  const cohort = enrolledIn(all, span);
+  const others: Others = {
+    previous: enrolledIn(
+      all,
+      spanOf(facts, query, now, daysBefore(span.first, span.last)),
+    ),
+    average: all.filter((one) => one.enrolled_us < span.end_us),
+  };
+  const measured = funnelSteps(facts, query, cohort, others);
   const leaks = measured.map((one) => one.step)
     .filter((step) => step.dropped_off > 0)
     .sort((a, b) =>
@@ -447,11 +654,18 @@ function funnel(
   };
 }
 
+/** The cohorts that a step is compared with. */
+interface Others {
+  previous: Execution[];
+  average: Execution[];
+}
+
 /** All steps of the definition, also those nobody entered; then the entered ones it lacks. */
 function funnelSteps(
   facts: Facts,
   query: AnalyticsQuery,
   cohort: Execution[],
+  others: Others,
 ): Measured[] {
   const defined =
     definitionOf(facts, query)?.steps.toSorted((a, b) => a.order - b.order) ??
@@ -465,9 +679,9 @@ function funnelSteps(
   // Without a definition they count from 0, the least order a step can have.
   let order = defined.at(-1)?.order ?? -1;
   return [
-    ...defined.map((step) => measure(facts, query, cohort, step)),
+    ...defined.map((step) => measure(facts, query, cohort, others, step)),
     ...lacking.map((step_id) =>
-      measure(facts, query, cohort, { step_id, order: ++order })
+      measure(facts, query, cohort, others, { step_id, order: ++order })
     ),
   ];
 }
@@ -476,17 +690,13 @@ function measure(
   facts: Facts,
   query: AnalyticsQuery,
   cohort: Execution[],
+  others: Others,
   { step_id, order }: Pick<Step, "step_id" | "order">,
 ): Measured {
   const named = stepNamed(facts, query, step_id);
-  const here = cohort.flatMap((execution) =>
-    execution.steps.filter((one) => one.step_id === step_id)
-      .map((state) => ({ ...state, execution }))
-  );
-  const done = here.filter((one) => one.completed);
-  const open = here.filter((one) => !one.completed);
-  const dropped = open.filter((one) => isLost(one.execution)).length;
+  const { here, done, open, dropped } = passed(cohort, step_id);
   const times = done.map((one) => one.time_us!);
+  const rates = ratesOf(cohort, step_id);
   const step: FunnelStep = {
     step_id,
     step_name: named?.name ?? step_id,
@@ -494,18 +704,49 @@ function measure(
     step_order: order,
     entered: here.length,
     completed: done.length,
-    dropped_off: dropped,
+    dropped_off: dropped.length,
     goal_exits: open.filter((one) => isCompleted(one.execution)).length,
     in_progress: open.filter((one) => one.execution.status === "active").length,
     left_after: cohort.filter((one) => leftAfter(one) === step_id).length,
-    conversion_rate: percent(done.length, here.length),
-    drop_off_rate: percent(dropped, here.length),
+    ...rates,
     average_time_seconds: mean(times, 1_000_000n, 3),
     median_time_seconds: seconds(percentile(times, 50n)),
     p95_time_seconds: seconds(percentile(times, 95n)),
     visits: here.reduce((sum, one) => sum + one.visits, 0),
+    vs_previous_period: difference(rates, ratesOf(others.previous, step_id)),
+    vs_workflow_average: difference(rates, ratesOf(others.average, step_id)),
   };
   return { step, time_sum_us: sum(times) };
+}
+
+/** Who of a cohort came through a step, and how far. */
+function passed(cohort: Execution[], step_id: string) {
+  const here = cohort.flatMap((execution) =>
+    execution.steps.filter((one) => one.step_id === step_id)
+      .map((state) => ({ ...state, execution }))
+  );
+  const open = here.filter((one) => !one.completed);
+  return {
+    here,
+    done: here.filter((one) => one.completed),
+    open,
+    dropped: open.filter((one) => isLost(one.execution)),
+  };
+}
+
+function ratesOf(cohort: Execution[], step_id: string): RateDifference {
+  const { here, done, dropped } = passed(cohort, step_id);
+  return {
+    conversion_rate: percent(done.length, here.length),
+    drop_off_rate: percent(dropped.length, here.length),
+  };
+}
+
+function difference(ours: RateDifference, theirs: RateDifference) {
+  return {
+    conversion_rate: minus(ours.conversion_rate, theirs.conversion_rate, 2),
+    drop_off_rate: minus(ours.drop_off_rate, theirs.drop_off_rate, 2),
+  };
 }
 
 /** The step that was completed last, of an execution lost between steps. */
@@ -609,34 +850,138 @@ function stepNamed(
 
 // ---------------------------------------------------------------------- time
 
-function period(facts: Facts, query: AnalyticsQuery, range: Range): Period {
-  const tz = query.tz ?? facts.account_zone;
+function period(facts: Facts, query: AnalyticsQuery, span: Span): Period {
   return {
     start_date: query.start_date,
     end_date: query.end_date,
-    tz,
-    tz_effective: tz,
-    start: instantText(range.start_us),
-    end: instantText(range.end_us),
+    tz: query.tz ?? facts.account_zone,
+    tz_effective: span.zone,
+    start: instantText(span.start_us),
+    end: instantText(span.end_us),
     granularity: query.granularity,
     attribution: query.attribution,
+    unit: "execution",
   };
 }
 
-function dayBuckets(query: AnalyticsQuery, zone: string): Bucket[] {
-  const buckets: Bucket[] = [];
-  const last = Temporal.PlainDate.from(query.end_date);
-  let date = Temporal.PlainDate.from(query.start_date);
+function askedSpan(facts: Facts, query: AnalyticsQuery, now: Date): Span {
+  return spanOf(facts, query, now, {
+    first: Temporal.PlainDate.from(query.start_date),
+    last: Temporal.PlainDate.from(query.end_date),
+  });
+}
+
+/** Days of zones that are not the account's exist as long as the detail does. */
+function spanOf(
+  facts: Facts,
+  query: AnalyticsQuery,
+  now: Date,
+  { first, last }: Pick<Span, "first" | "last">,
+): Span {
+  const asked = query.tz ?? facts.account_zone;
+  const zone = isKept(first, asked, now) ? asked : facts.account_zone;
+  return {
+    first,
+    last,
+    zone,
+    kept: isKept(first, zone, now),
+    start_us: dayStartUs(first, zone),
+    end_us: dayStartUs(last.add({ days: 1 }), zone),
+  };
+}
+
+function isKept(date: Temporal.PlainDate, zone: string, now: Date): boolean {
+  const today = zoned(usOf(now), zone).toPlainDate();
+  const oldest = today.subtract({ days: KEPT_DAYS });
+  return Temporal.PlainDate.compare(date, oldest) >= 0;
+}
+
+/** At least one, cut to the span. */
+function bucketsOf(
+  span: Span,
+  granularity: AnalyticsQuery["granularity"],
+): Bucket[] {
+  const starts = granularity === "hourly"
+    ? hourStarts(span)
+    : dateStarts(span, granularity);
+  return starts.map((start, i) => ({
+    ...start,
+    end_us: starts[i + 1]?.start_us ?? span.end_us,
+  }));
+}
+
+/** Where a local date begins that begins a day, an ISO week or a month. */
+function dateStarts(
+  { first, last, zone }: Span,
+  granularity: "daily" | "weekly" | "monthly",
+): Omit<Bucket, "end_us">[] {
+  const starts: Omit<Bucket, "end_us">[] = [];
+  let date = first;
   while (Temporal.PlainDate.compare(date, last) <= 0) {
-    const next = date.add({ days: 1 });
-    buckets.push({
-      date: date.toString(),
-      start_us: dayStartUs(date, zone),
-      end_us: dayStartUs(next, zone),
-    });
-    date = next;
+    const begins = granularity === "daily" || date.equals(first) ||
+      (granularity === "weekly" ? date.dayOfWeek === 1 : date.day === 1);
+    if (begins) {
+      starts.push({
+        date: date.toString(),
+        label: labelOf(date, granularity),
+        start_us: dayStartUs(date, zone),
+      });
+    }
+    date = date.add({ days: 1 });
   }
-  return buckets;
+  return starts;
+}
+
+function labelOf(
+  date: Temporal.PlainDate,
+  granularity: "daily" | "weekly" | "monthly",
+): string {
+  if (granularity === "daily") return date.toString();
+  if (granularity === "monthly") return date.toPlainYearMonth().toString();
+  return `${date.yearOfWeek}-W${String(date.weekOfYear).padStart(2, "0")}`;
+}
+
+const MINUTE_US = 60_000_000n;
+const HOUR_US = 60n * MINUTE_US;
+
+/** The span's start, and within it every full hour of the wall clock and every new offset. */
+function hourStarts(
+  { start_us, end_us, zone }: Span,
+): Omit<Bucket, "end_us">[] {
+  const starts: Omit<Bucket, "end_us">[] = [];
+  let us = start_us;
+  do {
+    const local = zoned(us, zone);
+    starts.push({
+      date: local.toPlainDate().toString(),
+      label: `${
+        local.toPlainDateTime().toString().slice(0, 16)
+      }${local.offset}`,
+      start_us: us,
+    });
+    us = nextHour(us, zone);
+  } while (us < end_us);
+  return starts;
+}
+
+function nextHour(us: bigint, zone: string): bigint {
+  const { offset, minute, second } = zoned(us, zone);
+  const into_us = BigInt(minute) * MINUTE_US + BigInt(second) * 1_000_000n;
+  const full_us = us + HOUR_US - into_us;
+  if (zoned(full_us - 1n, zone).offset === offset) return full_us;
+  // No zone changes twice within an hour, nor within a minute.
+  for (let at_us = us + MINUTE_US - us % MINUTE_US;; at_us += MINUTE_US) {
+    if (zoned(at_us, zone).offset !== offset) return at_us;
+  }
+}
+
+function zoned(us: bigint, zone: string): Temporal.ZonedDateTime {
+  return Temporal.Instant.fromEpochNanoseconds(us * 1000n)
+    .toZonedDateTimeISO(zone);
+}
+
+function usOf(date: Date): bigint {
+  return BigInt(date.getTime()) * 1000n;
 }
 
 /**
@@ -731,13 +1076,14 @@ function earlier(a: bigint, b: bigint): bigint {
 
 // ---------------------------------------------------------------- arithmetic
 
-/** Exact, half away from zero; `null` when the divisor is 0. Neither may be negative. */
+/** Exact, half away from zero; `null` when the divisor is 0, which is never negative. */
 function quotient(
   dividend: bigint,
   divisor: bigint,
   decimals: number,
 ): number | null {
   if (divisor === 0n) return null;
+  if (dividend < 0n) return 0 - quotient(-dividend, divisor, decimals)!;
   const unit = 10n ** BigInt(decimals);
   const scaled = (2n * dividend * unit + divisor) / (2n * divisor);
   return Number(

@@ -264,6 +264,8 @@ Deno.test("oracle() keeps the funnel's identity", () => {
       median_time_seconds: 1_800,
       p95_time_seconds: 1_800,
       visits: 5,
+      vs_previous_period: { conversion_rate: null, drop_off_rate: null },
+      vs_workflow_average: { conversion_rate: 0, drop_off_rate: 0 },
     },
     {
       step_id: B,
@@ -274,6 +276,8 @@ Deno.test("oracle() keeps the funnel's identity", () => {
       ...silent,
       conversion_rate: null,
       drop_off_rate: null,
+      vs_previous_period: { conversion_rate: null, drop_off_rate: null },
+      vs_workflow_average: { conversion_rate: null, drop_off_rate: null },
     },
     {
       step_id: C,
@@ -290,6 +294,8 @@ Deno.test("oracle() keeps the funnel's identity", () => {
       average_time_seconds: 0,
       median_time_seconds: 0,
       p95_time_seconds: 0,
+      vs_previous_period: { conversion_rate: null, drop_off_rate: null },
+      vs_workflow_average: { conversion_rate: 0, drop_off_rate: 0 },
     },
   ]);
   strictEqual(funnel.overall_conversion, 25);

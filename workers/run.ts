@@ -4,8 +4,9 @@
  * @module
  */
 
-import type { Log } from "../db/log.ts";
 import type { Sql } from "../db/client.ts";
+import { type Counts, recordJob } from "../db/jobs.ts";
+import type { Log } from "../db/log.ts";
 
 /** One unit of background work: one file, one job, nothing shared. */
 export interface Job {
@@ -34,6 +35,9 @@ export interface JobDeps {
 /** A job that failed waits this long, then twice as long, and so on, ms. */
 const BACKOFF_MS = 1_000;
 
+/** Rounds that go well are written down together, this often, ms. */
+const RECORD_MS = 5_000;
+
 /** Bounds how long a database that is back waits for us, ms. */
 const BACKOFF_MS_MAX = 30_000;
 
@@ -54,11 +58,12 @@ async function loop(job: Job, deps: JobDeps): Promise<void> {
   const listening = job.wakeOn
     ? listen(job.wakeOn, bell.ring, deps)
     : Promise.resolve();
+  const record = createRecorder(job, deps);
   let failures = 0;
   while (!deps.signal.aborted) {
     // Armed before looking: a ring during the round must not be missed.
     const rung = bell.next();
-    const ok = await runOnce(job, deps);
+    const ok = await runOnce(job, deps, record);
     failures = ok ? 0 : failures + 1;
     if (ok) await pause(job.everySeconds * 1_000, deps.signal, rung);
     else {
@@ -71,22 +76,59 @@ async function loop(job: Job, deps: JobDeps): Promise<void> {
   await listening;
 }
 
-async function runOnce(job: Job, deps: JobDeps): Promise<boolean> {
-  const startedAt = performance.now();
+async function runOnce(
+  job: Job,
+  deps: JobDeps,
+  record: ReturnType<typeof createRecorder>,
+): Promise<boolean> {
+  const startedAt = new Date();
   try {
     const counts = await job.run(deps);
-    const ms = Math.round(performance.now() - startedAt);
+    const ms = Date.now() - startedAt.getTime();
     const isIdle = Object.values(counts).every((count) => count === 0);
     deps.log[isIdle ? "debug" : "info"]("job ran", {
       job: job.name,
       ms,
       ...counts,
     });
+    await record(startedAt, counts, null);
     return true;
   } catch (error) {
     deps.log.error("job failed", { job: job.name, error });
+    const message = error instanceof Error ? error.message : String(error);
+    await record(startedAt, {}, message);
     return false;
   }
+}
+
+/** Writes rounds down for /readyz: failures at once, the others as they gather. */
+function createRecorder(
+  { name, everySeconds }: Job,
+  { sql, log }: JobDeps,
+): (startedAt: Date, did: Counts, error: string | null) => Promise<void> {
+  let rounds = 0;
+  let due = 0;
+  let told: Counts = {};
+  return async (started_at, did, error) => {
+    rounds += 1;
+    // An idle round is not what was done last.
+    if (Object.values(did).some((count) => count !== 0)) told = did;
+    if (error === null && performance.now() < due) return;
+    try {
+      await recordJob(sql, {
+        name,
+        every_seconds: everySeconds,
+        started_at,
+        did: told,
+        error,
+        rounds,
+      });
+      rounds = 0;
+      due = performance.now() + RECORD_MS;
+    } catch (cause) {
+      log.warn("cannot record a job", { job: name, error: cause });
+    }
+  };
 }
 
 /**

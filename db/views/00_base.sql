@@ -43,11 +43,26 @@ return case
     select min(instant) from back)
   end;
 
+-- detail_from(): the first quarter of an hour that is kept: where the oldest partition of them begins.
+create or replace function detail_from() returns timestamptz
+language sql stable
+set search_path = weir, pg_temp
+begin atomic
+  select coalesce(min(case bound when 'MINVALUE' then '-infinity' else trim('''' from bound) end::timestamptz), 'infinity')
+  from (
+    select substring(pg_get_expr(c.relpartbound, c.oid) from '^FOR VALUES FROM \(''15min'', ([^)]+)\)') as bound
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'workflow_rollup'::regclass
+  ) part where bound is not null;
+end;
+
 -- make_partitions(today): makes the months of event and of the rollups' quarters of an hour, from the end
--- of their history to two months ahead of today. Returns how many were made. Months are UTC's.
--- Callers: migrate, and the worker daily. Repeating it makes nothing.
+-- of their history to two months ahead of today; of the rollups none that retain() has dropped. Returns
+-- how many were made. Months are UTC's, whatever the session's zone.
+-- Callers: migrate, and the job "partitions". Repeating it makes nothing.
 create or replace function make_partitions(today timestamptz default now()) returns int
 language plpgsql
+set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 declare
   history  timestamptz := (
@@ -59,7 +74,7 @@ declare
   name     text;
 begin
   foreach parent in array array['event', 'workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup'] loop
-    month := history;
+    month := case parent when 'event' then history else greatest(history, nullif(detail_from(), 'infinity')) end;
     while month < today + interval '2 months' loop
       name := replace(parent, 'rollup', '15min') || '_' || to_char(month at time zone 'UTC', 'YYYY_MM');
       if to_regclass(name) is null then
@@ -77,11 +92,14 @@ end $$;
 
 select make_partitions();
 
--- grains(bucket, zone): the buckets of every grain that a quarter of an hour belongs to.
-create or replace function grains(bucket timestamptz, zone text) returns table (grain grain, start timestamptz)
+-- grains(bucket, zone, detail_from): the buckets of every grain that a quarter of an hour belongs to; of days
+-- and months alone where it is older than those that are kept.
+drop function if exists grains(timestamptz, text);
+create or replace function grains(bucket timestamptz, zone text, detail_from timestamptz)
+returns table (grain grain, start timestamptz)
 language sql stable parallel safe
 as $$
-  select '15min'::weir.grain, bucket
+  select '15min'::weir.grain, bucket where bucket >= detail_from
   union all select 'day', date_trunc('day', bucket at time zone zone) at time zone 'UTC'
   union all select 'month', date_trunc('month', bucket at time zone zone) at time zone 'UTC'
 $$;

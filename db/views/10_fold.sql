@@ -30,7 +30,8 @@ begin
     return;
   end if;
   create temp table fold_workflow (
-    workflow_id int, revision bigint, zone text, goal_ends_execution boolean, conversion_window interval
+    workflow_id int, revision bigint, zone text, goal_ends_execution boolean, conversion_window interval,
+    detail_from timestamptz
   ) on commit delete rows;
   create temp table fold_event (like event) on commit delete rows;
   create temp table fold_execution (like execution) on commit delete rows;  -- as stored
@@ -208,11 +209,13 @@ begin
   return true;
 end $$;
 
--- stage_workflows(ids): settings of the workflows a batch touches, and the revision it will make.
+-- stage_workflows(ids): settings of the workflows a batch touches, and the revision it will make. The
+-- lock holds off retain() from dropping quarters of an hour that this transaction is about to count in.
 create or replace function stage_workflows(ids int[]) returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
+  lock table only workflow_rollup in row exclusive mode;
   with next as (
     insert into workflow_revision as r (workflow_id, revision, changed_at)
     select id, 1, now() from unnest(ids) as id order by id
@@ -221,7 +224,7 @@ begin
   )
   insert into fold_workflow
   select workflow_id, next.revision, a.time_zone, w.goal_ends_execution,
-    w.conversion_window_us * interval '1 microsecond'
+    w.conversion_window_us * interval '1 microsecond', (select detail_from())
   from next join workflow w using (workflow_id) join account a using (account_id);
 end $$;
 
@@ -242,7 +245,9 @@ language plpgsql
 set search_path = weir, pg_temp
 set enable_nestloop = off
 set enable_seqscan = off
-set jit = off as $$
+set jit = off
+set work_mem = '64MB'  -- a batch sorts and hashes in memory
+as $$
 begin
   perform fold_names();
   perform fold_goals();
@@ -488,7 +493,7 @@ language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with change as materialized (
-    select x.workflow_id, w.revision, w.zone, f.*
+    select x.workflow_id, w.revision, w.zone, w.detail_from, f.*
     from fold_state x join fold_workflow w using (workflow_id)
     cross join lateral (values
       (-1, was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at),
@@ -515,12 +520,12 @@ begin
     insert into reason_rollup as r (workflow_id, grain, bucket, version, reason, cohort_ends, ends, revision)
     select workflow_id, g.grain, g.start, version, end_reason, sum(cohort_ends), sum(ends), max(revision)
     from (
-      select workflow_id, zone, bucket_15min(at) as bucket, version, end_reason, max(revision) as revision,
+      select workflow_id, zone, detail_from, bucket_15min(at) as bucket, version, end_reason, max(revision) as revision,
         coalesce(sum(sign) filter (where kind = 'cohort'), 0) as cohort_ends,
         coalesce(sum(sign) filter (where kind = 'end'), 0) as ends
       from fact where end_reason is not null and kind in ('cohort', 'end')
-      group by workflow_id, zone, bucket_15min(at), version, end_reason
-    ) quarter cross join lateral grains(bucket, zone) g
+      group by workflow_id, zone, detail_from, bucket_15min(at), version, end_reason
+    ) quarter cross join lateral grains(bucket, zone, detail_from) g
     group by workflow_id, g.grain, g.start, version, end_reason order by 1, 2, 3, 5, 4
     on conflict (workflow_id, grain, bucket, reason, version) do update set
       cohort_ends = r.cohort_ends + excluded.cohort_ends, ends = r.ends + excluded.ends,
@@ -544,7 +549,7 @@ begin
     coalesce(sum(cohort_duration_us), 0), coalesce(sum(cohort_conversion_us), 0),
     coalesce(sum(duration_us), 0), coalesce(sum(conversion_us), 0), max(revision)
   from (
-    select workflow_id, zone, bucket_15min(at) as bucket, version, max(revision) as revision,
+    select workflow_id, zone, detail_from, bucket_15min(at) as bucket, version, max(revision) as revision,
       coalesce(sum(sign) filter (where cohort), 0) as enrolled,
       coalesce(sum(sign) filter (where cohort and source = 'trigger'), 0) as enrolled_trigger,
       coalesce(sum(sign) filter (where cohort and source = 'bulk'), 0) as enrolled_bulk,
@@ -562,8 +567,8 @@ begin
       sum(sign * duration_us) filter (where kind = 'end') as duration_us,
       sum(sign * conversion_us) filter (where kind = 'conversion') as conversion_us
     from fact
-    group by workflow_id, zone, bucket_15min(at), version
-  ) quarter cross join lateral grains(bucket, zone) g
+    group by workflow_id, zone, detail_from, bucket_15min(at), version
+  ) quarter cross join lateral grains(bucket, zone, detail_from) g
   group by workflow_id, g.grain, g.start, version order by 1, 2, 3, 4
   on conflict (workflow_id, grain, bucket, version) do update set
     enrolled = r.enrolled + excluded.enrolled,
@@ -591,7 +596,7 @@ language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with judged as materialized (
-    select g.workflow_id, w.revision, w.zone, g.execution_id, g.goal_id, g.occurred_at, g.sequence, g.event_id,
+    select g.workflow_id, w.revision, w.zone, w.detail_from, g.execution_id, g.goal_id, g.occurred_at, g.sequence, g.event_id,
       x.was_enrolled_at, x.was_version, g.achieved_at as was_achieved_at, g.is_conversion as was_conversion,
       x.enrolled_at, x.version,
       case when x.enrolled_at is not null and (
@@ -618,7 +623,7 @@ begin
   select workflow_id, g.grain, g.start, version, goal_id,
     sum(cohort_achieved), sum(cohort_first), sum(achieved), sum(first), max(revision)
   from (
-    select workflow_id, zone, bucket_15min(at) as bucket, f.version, goal_id, max(revision) as revision,
+    select workflow_id, zone, detail_from, bucket_15min(at) as bucket, f.version, goal_id, max(revision) as revision,
       coalesce(sum(sign) filter (where kind = 'cohort'), 0) as cohort_achieved,
       coalesce(sum(sign) filter (where kind = 'cohort' and conversion), 0) as cohort_first,
       coalesce(sum(sign) filter (where kind = 'event'), 0) as achieved,
@@ -632,8 +637,8 @@ begin
     where f.achieved_at is not null
       and (was_enrolled_at, was_version, was_achieved_at, was_conversion)
         is distinct from (enrolled_at, judged.version, judged.achieved_at, is_conversion)
-    group by workflow_id, zone, bucket_15min(at), f.version, goal_id
-  ) quarter cross join lateral grains(bucket, zone) g
+    group by workflow_id, zone, detail_from, bucket_15min(at), f.version, goal_id
+  ) quarter cross join lateral grains(bucket, zone, detail_from) g
   group by workflow_id, g.grain, g.start, version, goal_id order by 1, 2, 3, 5, 4
   on conflict (workflow_id, grain, bucket, goal_id, version) do update set
     cohort_achieved = r.cohort_achieved + excluded.cohort_achieved,
@@ -649,7 +654,7 @@ language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with change as materialized (
-    select s.workflow_id, s.step_id, w.revision, w.zone, f.*,
+    select s.workflow_id, s.step_id, w.revision, w.zone, w.detail_from, f.*,
       case when f.completed_at is not null
         then greatest(0, microseconds(f.completed_at - coalesce(f.entered_at, f.completed_at))) end as time_us
     from fold_step s
@@ -677,7 +682,7 @@ begin
   select workflow_id, g.grain, g.start, version, step_id, sum(entered), sum(completed), sum(dropped_off),
     sum(goal_exits), sum(left_after), sum(visits), sum(time_us), max(revision)
   from (
-    select workflow_id, zone, bucket_15min(enrolled_at) as bucket, version, step_id,
+    select workflow_id, zone, detail_from, bucket_15min(enrolled_at) as bucket, version, step_id,
       max(revision) as revision, sum(sign) as entered,
       coalesce(sum(sign) filter (where completed_at is not null), 0) as completed,
       coalesce(sum(sign) filter (where completed_at is null and status in ('exited', 'error')), 0) as dropped_off,
@@ -687,8 +692,8 @@ begin
       sum(sign * greatest(visits, 1)) as visits,
       coalesce(sum(sign * time_us), 0) as time_us
     from change
-    group by workflow_id, zone, bucket_15min(enrolled_at), version, step_id
-  ) quarter cross join lateral grains(bucket, zone) g
+    group by workflow_id, zone, detail_from, bucket_15min(enrolled_at), version, step_id
+  ) quarter cross join lateral grains(bucket, zone, detail_from) g
   group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
   on conflict (workflow_id, grain, bucket, step_id, version) do update set
     entered = r.entered + excluded.entered,
@@ -758,12 +763,12 @@ begin
   select workflow_id, g.grain, g.start, version, step_id,
     sum(executions), sum(successes), sum(duration_us), max(revision)
   from (
-    select workflow_id, zone, bucket_15min(occurred_at) as bucket, version, step_id,
+    select workflow_id, zone, detail_from, bucket_15min(occurred_at) as bucket, version, step_id,
       max(revision) as revision, sum(sign) as executions,
       coalesce(sum(sign) filter (where succeeded), 0) as successes, sum(sign * duration_us) as duration_us
     from fold_action join fold_workflow using (workflow_id)
-    group by workflow_id, zone, bucket_15min(occurred_at), version, step_id
-  ) quarter cross join lateral grains(bucket, zone) g
+    group by workflow_id, zone, detail_from, bucket_15min(occurred_at), version, step_id
+  ) quarter cross join lateral grains(bucket, zone, detail_from) g
   group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
   on conflict (workflow_id, grain, bucket, step_id, version) do update set
     executions = r.executions + excluded.executions,
@@ -786,8 +791,7 @@ begin
     from fold_sample join fold_workflow using (workflow_id)
     group by workflow_id, zone, measure, bucket_15min(at), subject_id, version, histogram_bin(us)
     having sum(sign) <> 0
-  ) quarter cross join lateral grains(bucket, zone) g
-  where g.grain <> '15min'
+  ) quarter cross join lateral grains(bucket, zone, 'infinity') g
   group by workflow_id, g.grain, measure, g.start, subject_id, version, bin
   order by 1, 2, 3, 4, 5, 6, 7
   on conflict (workflow_id, grain, measure, bucket, subject_id, version, bin) do update set

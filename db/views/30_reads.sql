@@ -1,3 +1,6 @@
+-- SQL functions here are inlined or small; what is neither is plpgsql, which keeps its plans: Postgres plans an
+-- SQL function anew at every call.
+--
 -- Reads of one workflow. Each is one statement in one snapshot, so that all its numbers belong to
 -- the same revision, and answers counts and sums; rates and rounding are db/*.ts's.
 --
@@ -7,21 +10,54 @@
 --   only_version  executions of this version; null: of all
 --   now           the clock, for what is "running now"
 
--- day_bounds(first_day, last_day, zone): the instants at which the days begin, and the end of the last one.
-create or replace function day_bounds(first_day date, last_day date, zone text) returns timestamptz[]
+-- bucket_dates(first_day, last_day, granularity): the local dates on which days, weeks (ISO) or months begin,
+-- cut to the range: the first bucket begins with it.
+create or replace function bucket_dates(first_day date, last_day date, granularity text) returns date[]
+language sql immutable parallel safe
+return array(
+  select first_day
+  union
+  select start::date from generate_series(
+    date_trunc(case granularity when 'weekly' then 'week' when 'monthly' then 'month' else 'day' end,
+      first_day::timestamp),
+    last_day::timestamp,
+    case granularity when 'weekly' then interval '7 days' when 'monthly' then interval '1 month'
+      else interval '1 day' end
+  ) as start
+  where start::date > first_day
+  order by 1);
+
+-- hour_starts(since, until, zone): the instants at which an hour begins: the range's own begin, where the wall
+-- clock shows a full hour, and where the offset changes.
+create or replace function hour_starts(since timestamptz, until timestamptz, zone text) returns timestamptz[]
 language sql stable parallel safe
 return array(
-  select weir.first_instant(day::date, zone)
-  from generate_series(first_day::timestamp, (last_day + 1)::timestamp, '1 day') as day order by day);
+  select since
+  union
+  select instant from generate_series(since, until - interval '1 microsecond', '15 minutes') as instant
+  where extract(minute from instant at time zone zone) = 0
+    or (instant at time zone zone) - ((instant - interval '15 minutes') at time zone zone) <> '15 minutes'
+  order by 1);
+
+-- local_time(instant, zone): ISO 8601 to the minute with the offset, so that an hour that comes twice has
+-- two names.
+create or replace function local_time(instant timestamptz, zone text) returns text
+language sql stable parallel safe
+return to_char(instant at time zone zone, 'YYYY-MM-DD"T"HH24:MI')
+  || case when (instant at time zone zone) < (instant at time zone 'UTC') then '-' else '+' end
+  || to_char(greatest((instant at time zone zone) - (instant at time zone 'UTC'),
+    (instant at time zone 'UTC') - (instant at time zone zone)), 'HH24:MI');
 
 -- as_of(workflow, now): the instant up to which its numbers are complete: everything acknowledged
 -- before is counted.
 create or replace function as_of(workflow int, now timestamptz) returns timestamptz
-language sql stable
-set search_path = weir, pg_temp
-return least(now,
-  (select accepted_at from event_queue where workflow_id = workflow order by queue_id limit 1),
-  (select recompute_since from workflow w where w.workflow_id = workflow));
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return least(now,
+    (select accepted_at from event_queue where workflow_id = workflow order by queue_id limit 1),
+    (select recompute_since from workflow w where w.workflow_id = workflow));
+end $$;
 
 -- day_percentiles(workflow, what, since, until, only_version): a row each step (or 0 for the workflow)
 -- with nearest ranks over days of the account, in microseconds. since, until: day keys, until not in it.
@@ -29,7 +65,6 @@ create or replace function day_percentiles(
   workflow int, what measure, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language sql stable
-set search_path = weir, pg_temp
 begin atomic
   with bins as (
     select h.subject_id, h.bin, sum(h.samples) as samples
@@ -138,22 +173,39 @@ return (
   where v.workflow_id = workflow and item->>key = id::text
   order by v.version desc limit 1);
 
+-- detail_since(zone, now): the first local date of which quarters of an hour, and executions, are promised.
+create or replace function detail_since(zone text, now timestamptz) returns date
+language sql immutable parallel safe
+return (now at time zone zone)::date - 90;
+
+-- zone_kept(day, zone, account_zone, now): the zone that days from one on can be answered in.
+create or replace function zone_kept(day date, zone text, account_zone text, now timestamptz) returns text
+language sql immutable parallel safe
+return case when day >= weir.detail_since(zone, now) then zone else account_zone end;
+
 -- read_head(…): what every read begins with; workflow is null when the account has none of this id.
 --
--- grain  'day' where the zone's days are the account's, else '15min'
--- keys   in the rollups of that grain: where each day begins, and the end of the last
--- head   {tz, bounds, as_of, revision, steps} of the answer; bounds are instants
+-- tz        the zone asked for; the account's where the range begins before quarters of an hour are promised
+-- grain     'day' where the zone's days are the account's, else '15min'
+-- keys      in the rollups of that grain: where each bucket begins, and the end of the last
+-- until     the instant at which the range ends
+-- head      {tz, hours, buckets, bounds, as_of, revision, steps} of the answer; bounds are instants, hours says
+--           whether there are any, buckets are {date, label}
 create or replace function read_head(
-  account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz,
-  out workflow int, out grain grain, out keys timestamptz[], out head jsonb
+  account int, id uuid, first_day date, last_day date, zone text, granularity text,
+  only_version int, now timestamptz,
+  out workflow int, out account_zone text, out tz text, out grain grain, out keys timestamptz[], out until timestamptz, out head jsonb
 )
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  w       record;
-  bounds  timestamptz[];
+  w        record;
+  detail   boolean;
+  dates    date[];
+  bounds   timestamptz[];
+  buckets  jsonb;
 begin
-  select f.workflow_id, f.newest_version, a.time_zone, coalesce(zone, a.time_zone) as tz into w
+  select f.workflow_id, f.newest_version, a.time_zone into w
   from workflow f join account a using (account_id)
   where f.workflow_uuid = id and f.account_id = account;
   if w.workflow_id is null then
@@ -161,54 +213,161 @@ begin
   end if;
 
   workflow := w.workflow_id;
-  bounds := day_bounds(first_day, last_day, w.tz);
-  if w.tz = w.time_zone or bounds = day_bounds(first_day, last_day, w.time_zone) then
-    grain := 'day';
-    keys := array(select day_key(first_day + i) from generate_series(0, last_day - first_day + 1) as i);
-  else
+  account_zone := w.time_zone;
+  tz := zone_kept(first_day, coalesce(zone, w.time_zone), w.time_zone, now);
+  detail := first_day >= detail_since(tz, now);
+  until := first_instant(last_day + 1, tz);
+  if granularity = 'hourly' and detail then
+    bounds := hour_starts(first_instant(first_day, tz), until, tz) || until;
     grain := '15min';
-    keys := bounds;
+    buckets := (
+      select jsonb_agg(jsonb_build_object('date', (b at time zone tz)::date, 'label', local_time(b, tz)) order by ix)
+      from unnest(bounds) with ordinality as x(b, ix) where ix < cardinality(bounds));
+  else
+    dates := bucket_dates(first_day, last_day, granularity);
+    bounds := array(select first_instant(d, tz) from unnest(dates) with ordinality as x(d, ix) order by ix) || until;
+    grain := case when tz = w.time_zone or bounds = array(
+        select first_instant(d, w.time_zone) from unnest(dates || (last_day + 1)) with ordinality as x(d, ix)
+        order by ix)
+      then 'day' else '15min' end;
+    buckets := (
+      select jsonb_agg(jsonb_build_object('date', d, 'label', to_char(d, case granularity
+        when 'weekly' then 'IYYY-"W"IW' when 'monthly' then 'YYYY-MM' else 'YYYY-MM-DD' end)) order by ix)
+      from unnest(dates) with ordinality as x(d, ix));
   end if;
+  keys := case grain
+    when 'day' then array(
+      select day_key(d) from unnest(dates || (last_day + 1)) with ordinality as x(d, ix) order by ix)
+    else bounds end;
   head := jsonb_build_object(
-    'tz', w.tz,
+    'tz', tz,
+    'hours', detail,
+    'buckets', buckets,
     'bounds', (select jsonb_agg(iso_instant(b) order by ix) from unnest(bounds) with ordinality as x(b, ix)),
     'as_of', iso_instant(as_of(workflow, now)),
     'revision', coalesce((select revision from workflow_revision r where r.workflow_id = workflow), 0),
     'steps', coalesce(definition_of(workflow, coalesce(only_version, w.newest_version))->'steps', '[]'));
 end $$;
 
--- read_analytics(…): counts behind GET …/analytics. attribution: 'cohort' | 'event'.
--- Callers: readAnalytics() of db/analytics.ts, which names the columns.
-create or replace function read_analytics(
-  account int, id uuid, first_day date, last_day date, zone text, attribution text, only_version int, now timestamptz
+-- past_range(first_day, last_day, tz, account_zone, elapsed, now): where a compared range lies. elapsed: how long the
+-- present range has lasted, null when it is over; cut is where the past one is broken off then. Without
+-- quarters of an hour a day is whole or not in it.
+create or replace function past_range(
+  first_day date, last_day date, inout tz text, account_zone text, elapsed interval, now timestamptz,
+  out since timestamptz, out until timestamptz, out cut timestamptz,
+  out grain grain, out first_key timestamptz, out last_key timestamptz
+)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  since := first_instant(first_day, tz);
+  until := first_instant(last_day + 1, tz);
+  if elapsed is not null then
+    cut := least(until, since + greatest(interval '0', elapsed));
+    if (cut at time zone tz)::date < detail_since(tz, now) then
+      cut := first_instant((cut at time zone tz)::date, tz);
+    end if;
+  end if;
+  grain := case when tz = account_zone then 'day' else '15min' end;
+  first_key := case when grain = 'day' then day_key(first_day) else since end;
+  last_key := case when grain = 'day' then day_key(last_day + 1) else until end;
+end $$;
+
+-- totals(…): the sums that two ranges are compared by. since, until: keys of the grain. cut: an instant at
+-- which the range is broken off, null for its end; days before the cut's own are taken whole, then quarters
+-- of an hour, then single executions.
+create or replace function totals(
+  workflow int, grain grain, since timestamptz, until timestamptz, cut timestamptz, zone text,
+  cohort boolean, only_version int
 ) returns jsonb
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  r       record;
-  since   timestamptz;
-  until   timestamptz;
-  cohort  boolean := attribution = 'cohort';
+  quarter   timestamptz := bucket_15min(cut);
+  cut_day   date := (cut at time zone zone)::date;
+  whole     timestamptz := case when cut is null then until when grain = 'day' then day_key(cut_day) else quarter end;
 begin
-  r := read_head(account, id, first_day, last_day, zone, only_version, now);
+  return (
+    select jsonb_build_object('enrolled', coalesce(sum(enrolled), 0), 'completed', coalesce(sum(completed), 0),
+      'converted', coalesce(sum(converted), 0), 'durations', coalesce(sum(completed), 0),
+      'duration_us', coalesce(sum(duration_us), 0)::text)
+    from (
+      select r.enrolled, case when cohort then r.cohort_completed else r.completed end as completed,
+        case when cohort then r.cohort_converted else r.converted end as converted,
+        case when cohort then r.cohort_duration_us else r.duration_us end as duration_us
+      from (
+        select * from workflow_rollup r
+        where r.workflow_id = workflow and r.grain = totals.grain and r.bucket >= since and r.bucket < whole
+        union all
+        select * from workflow_rollup r
+        where totals.grain = 'day' and r.workflow_id = workflow and r.grain = '15min'
+          and r.bucket >= first_instant(cut_day, zone) and r.bucket < quarter
+      ) r
+      where only_version is null or r.version = only_version
+      union all
+      select (e.enrolled_at >= quarter and e.enrolled_at < cut)::int,
+        (e.status in ('completed', 'goal_achieved') and moment.completed >= quarter and moment.completed < cut)::int,
+        (moment.converted >= quarter and moment.converted < cut)::int,
+        case when e.status in ('completed', 'goal_achieved') and moment.completed >= quarter and moment.completed < cut
+          then microseconds(e.ended_at - e.enrolled_at) end
+      from execution e cross join lateral (select
+        case when cohort then e.enrolled_at else e.ended_at end as completed,
+        case when e.converted_at is null then null when cohort then e.enrolled_at else e.converted_at end as converted
+      ) moment
+      where e.workflow_id = workflow and (only_version is null or e.version = only_version)
+        and (e.enrolled_at >= quarter and e.enrolled_at < cut
+          or not cohort and e.ended_at >= quarter and e.ended_at < cut
+          or not cohort and e.converted_at >= quarter and e.converted_at < cut)
+    ) part);
+end $$;
+
+-- read_analytics(…): counts behind GET …/analytics. attribution: 'cohort' | 'event'. compare_first, compare_last:
+-- local dates of the compared range, null for none; it is broken off after as long as the range has lasted.
+-- Callers: readAnalytics() of db/analytics.ts, which names the columns.
+create or replace function read_analytics(
+  account int, id uuid, first_day date, last_day date, zone text, granularity text, attribution text,
+  compare_first date, compare_last date, only_version int, now timestamptz
+) returns jsonb
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  r         record;
+  since     timestamptz;
+  until     timestamptz;
+  cohort    boolean := attribution = 'cohort';
+  past      record;
+  compared  jsonb;
+begin
+  r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
     return null;
   end if;
   since := r.keys[1];
   until := r.keys[cardinality(r.keys)];
 
+  if compare_first is not null then
+    past := past_range(compare_first, compare_last, zone_kept(compare_first, r.tz, r.account_zone, now),
+      r.account_zone, case when now < r.until then now - first_instant(first_day, r.tz) end, now);
+    compared := jsonb_build_object('tz', past.tz,
+      'start', iso_instant(past.since), 'end', iso_instant(coalesce(past.cut, past.until)),
+      'totals', totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version));
+  end if;
+
   return r.head || jsonb_build_object(
-    -- One row a day on which something happened; day: 0 for the first.
-    'days', (
-      select coalesce(jsonb_agg(to_jsonb(d) order by day), '[]') from (
-        select width_bucket(bucket, r.keys) - 1 as day,
-          sum(enrolled) as enrolled, sum(cohort_completed) as cohort_completed,
-          sum(cohort_exited) as cohort_exited, sum(cohort_converted) as cohort_converted,
-          sum(cohort_settled_converted) as cohort_settled_converted,
+    -- One row a bucket in which something happened; position: 0 for the first.
+    'sums', (
+      select coalesce(jsonb_agg(to_jsonb(d) order by position), '[]') from (
+        select width_bucket(bucket, r.keys) - 1 as position,
+          sum(enrolled) as enrolled, sum(enrolled) as newcomers,
+          sum(enrolled - cohort_completed - cohort_exited) as in_progress,
+          sum(cohort_completed) as cohort_completed, sum(cohort_converted) as cohort_converted,
+          sum(cohort_completed) as settled_completed, sum(cohort_settled_converted) as settled_converted,
           sum(completed) as completed, sum(exited) as exited, sum(converted) as converted,
           sum(enrolled_trigger) as trigger, sum(enrolled_bulk) as bulk,
           sum(enrolled_api) as api, sum(enrolled_manual) as manual,
+          sum(case when cohort then cohort_completed else completed end) as durations,
           sum(case when cohort then cohort_duration_us else duration_us end)::text as duration_us,
+          sum(case when cohort then cohort_converted else converted end) as conversion_times,
           sum(case when cohort then cohort_conversion_us else conversion_us end)::text as conversion_us
         from workflow_rollup
         where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
@@ -220,8 +379,9 @@ begin
       where workflow_id = r.workflow and (only_version is null or version = only_version)),
     -- Enrolled less ended, dated at or after the range's end …
     'net_after', net_since(r.workflow, r.grain, until, only_version),
-    -- … and at or after now, for days that are not over.
+    -- … and at or after now, for buckets that are not over.
     'net_ahead', net_ahead(r.workflow, now, only_version),
+    'past', compared,
     'reasons', (
       select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
         select reason, sum(case when cohort then cohort_ends else ends end) as count
@@ -258,13 +418,14 @@ end $$;
 -- from a key on.
 create or replace function net_since(workflow int, grain grain, key timestamptz, only_version int)
 returns bigint
-language sql stable
-set search_path = weir, pg_temp
-begin atomic
-  select coalesce(sum(enrolled) - sum(completed) - sum(exited), 0)::bigint from workflow_rollup r
-  where workflow_id = workflow and r.grain = net_since.grain and bucket >= key
-    and (only_version is null or version = only_version);
-end;
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return (
+    select coalesce(sum(enrolled) - sum(completed) - sum(exited), 0) from workflow_rollup r
+    where r.workflow_id = workflow and r.grain = net_since.grain and r.bucket >= key
+      and (only_version is null or r.version = only_version));
+end $$;
 
 -- net_ahead(workflow, instant, only_version): the same at or after any instant near now: whole quarters of
 -- an hour from the rollup, the rest of its own from the detail.
@@ -283,7 +444,26 @@ begin
          and (only_version is null or version = only_version));
 end $$;
 
--- read_funnel(…): counts behind GET …/analytics/funnel, cohort attributed.
+-- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys.
+create or replace function step_sums(
+  workflow int, grain grain, since timestamptz, until timestamptz, only_version int
+) returns table (
+  step_id int, entered bigint, completed bigint, dropped_off bigint, goal_exits bigint, left_after bigint,
+  visits bigint, time_us numeric
+)
+language sql stable
+begin atomic
+  select r.step_id, sum(r.entered), sum(r.completed), sum(r.dropped_off), sum(r.goal_exits),
+    sum(r.left_after), sum(r.visits), sum(r.time_us)
+  from step_rollup r
+  where r.workflow_id = workflow and r.grain = step_sums.grain and r.bucket >= since and r.bucket < until
+    and (only_version is null or r.version = only_version)
+  group by r.step_id having sum(r.entered) > 0;
+end;
+
+-- read_funnel(…): counts behind GET …/analytics/funnel, cohort attributed. Beside the counts of each step those
+-- that it is compared with: "previous", as many days directly before (in the account's zone where quarters of
+-- an hour are gone), and "average", all cohorts before the range's end that are kept as days.
 -- Callers: readFunnel() of db/funnel.ts.
 create or replace function read_funnel(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz
@@ -291,16 +471,21 @@ create or replace function read_funnel(
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  r      record;
-  since  timestamptz;
-  until  timestamptz;
+  r         record;
+  past      record;
+  since     timestamptz;
+  until     timestamptz;
+  last_cut  date;
 begin
-  r := read_head(account, id, first_day, last_day, zone, only_version, now);
+  r := read_head(account, id, first_day, last_day, zone, 'daily', only_version, now);
   if r.workflow is null then
     return null;
   end if;
   since := r.keys[1];
   until := r.keys[cardinality(r.keys)];
+  past := past_range(first_day - (last_day - first_day + 1), first_day - 1,
+    zone_kept(first_day - (last_day - first_day + 1), r.tz, r.account_zone, now), r.account_zone, null, now);
+  last_cut := (r.until at time zone r.account_zone)::date;
 
   return r.head || jsonb_build_object(
     'cohort', (
@@ -311,20 +496,27 @@ begin
         and (only_version is null or version = only_version)),
     'counts', (
       select coalesce(jsonb_agg(to_jsonb(c)), '[]') from (
-        select s.step_uuid as step_id, sums.*, p.p50, p.p95,
-          newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step
-        from (
-          select step_id as number, sum(entered) as entered, sum(completed) as completed,
-            sum(dropped_off) as dropped_off, sum(goal_exits) as goal_exits,
-            sum(left_after) as left_after, sum(visits) as visits, sum(time_us)::text as time_us
-          from step_rollup
-          where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
-            and (only_version is null or version = only_version)
-          group by step_id having sum(entered) > 0
-        ) sums
-        join step s on s.workflow_id = r.workflow and s.step_id = sums.number
+        select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
+          sums.left_after, sums.visits, sums.completed as times, sums.time_us::text as time_us, p.p50, p.p95,
+          newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step,
+          case when previous.entered is not null then jsonb_build_object('entered', previous.entered,
+            'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
+          jsonb_build_object('entered', average.entered, 'completed', average.completed,
+            'dropped_off', average.dropped_off) as average
+        from step_sums(r.workflow, r.grain, since, until, only_version) sums
+        join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
+        left join step_sums(r.workflow, past.grain, past.first_key, past.last_key, only_version) previous
+          on previous.step_id = sums.step_id
+        left join (
+          select step_id, sum(entered) as entered, sum(completed) as completed, sum(dropped_off) as dropped_off
+          from (
+            select * from step_sums(r.workflow, 'day', '-infinity', day_key(last_cut), only_version)
+            union all
+            select * from step_sums(r.workflow, '15min', first_instant(last_cut, r.account_zone), r.until, only_version)
+          ) kept group by step_id
+        ) average on average.step_id = sums.step_id
         left join percentiles(r.workflow, 'step_time', r.grain, since, until, only_version) p
-          on p.subject_id = sums.number
+          on p.subject_id = sums.step_id
       ) c));
 end $$;
 
@@ -340,7 +532,7 @@ declare
   since  timestamptz;
   until  timestamptz;
 begin
-  r := read_head(account, id, first_day, last_day, zone, only_version, now);
+  r := read_head(account, id, first_day, last_day, zone, 'daily', only_version, now);
   if r.workflow is null then
     return null;
   end if;
@@ -374,7 +566,6 @@ returns table (
   total_enrolled int, currently_active int, completed int, goals_achieved int, as_of text
 )
 language sql stable
-set search_path = weir, pg_temp
 begin atomic
   select w.workflow_id, w.workflow_uuid, w.name, w.status, w.owner_id,
     lower(coalesce(w.name, w.workflow_uuid::text)) collate "C",

@@ -25,6 +25,8 @@ function step(
     median_time_seconds: null,
     p95_time_seconds: null,
     visits: 0,
+    vs_previous_period: { conversion_rate: null, drop_off_rate: null },
+    vs_workflow_average: { conversion_rate: null, drop_off_rate: null },
   };
 }
 

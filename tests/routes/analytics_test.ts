@@ -60,6 +60,7 @@ dbTest("GET …/analytics answers in the contract's shape", async (world) => {
     end: "2026-06-16T00:00:00.000Z",
     granularity: "daily",
     attribution: "cohort",
+    unit: "execution",
   };
   const { summary, trends, ...rest } = answer.json;
   deepStrictEqual(rest, {

@@ -85,6 +85,15 @@ const API: Record<string, ApiRoute> = {
   "GET /api/v1/workflows/:id/analytics/actions": read(
     `${WORKFLOW_PATH}/analytics/actions?${RANGE}`,
   ),
+  "POST /api/v1/workflows/:id/analytics/refresh": {
+    ...read(`${WORKFLOW_PATH}/analytics/refresh`),
+    good: 202,
+  },
+  // Whoever may see the workflow is told that it has no such job.
+  "GET /api/v1/workflows/:id/analytics/refresh/:job_id": {
+    ...read(`${WORKFLOW_PATH}/analytics/refresh/${WORKFLOW}`),
+    good: 404,
+  },
 };
 
 /** For those who are signed in; the others are led to the sign-in page. */
@@ -97,6 +106,7 @@ const PAGES: Record<string, string> = {
 const PUBLIC = [
   "GET /healthz",
   "GET /readyz",
+  "GET /metrics",
   "GET /assets/:name{[\\w-]+\\.(js|css|svg)}",
   "GET /sign-in",
   "POST /sign-out",
@@ -267,7 +277,8 @@ dbTest("every address refuses the methods it does not have", async (world) => {
     const bare = path.split("?")[0]!;
     paths.set(bare, [...paths.get(bare) ?? [], method]);
   }
-  paths.set("/healthz", ["GET"]).set("/readyz", ["GET"]);
+  paths.set("/healthz", ["GET"]).set("/readyz", ["GET"])
+    .set("/metrics", ["GET"]);
   for (const [path, methods] of paths) {
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"]) {
       if (methods.includes(method)) continue;

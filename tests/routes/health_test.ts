@@ -1,6 +1,13 @@
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import {
+  deepStrictEqual,
+  doesNotMatch,
+  match,
+  ok,
+  strictEqual,
+} from "node:assert/strict";
 import { connect } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
+import { type JobState, recordJob } from "../../db/jobs.ts";
 import type { Log } from "../../db/log.ts";
 import { dbTest } from "../harness.ts";
 import {
@@ -27,11 +34,17 @@ dbTest("GET /healthz and /readyz are well when all is", async (world) => {
   const health = await send(world, "GET", "/healthz", { key: null });
   deepStrictEqual([health.status, health.json], [200, { status: "ok" }]);
   const ready = await send(world, "GET", "/readyz", { key: null });
-  deepStrictEqual([ready.status, ready.json], [200, {
+  const { views, ...rest } = ready.json;
+  deepStrictEqual([ready.status, rest], [200, {
     status: "ready",
     database: "ok",
+    alerts: [],
+    scheduler: "worker",
     fold_lag_seconds: 0,
+    queued_events: 0,
+    jobs: [],
   }]);
+  strictEqual(views.length, 4);
 });
 
 dbTest("GET /readyz says when events are not counted", async (world) => {
@@ -47,6 +60,76 @@ dbTest("GET /readyz says when events are not counted", async (world) => {
   await fold(world.sql);
   strictEqual((await send(world, "GET", "/readyz")).status, 200);
 });
+
+dbTest(
+  "GET /readyz tells of jobs, and alerts without giving up",
+  async (world) => {
+    const { sql } = world;
+    const round = (name: string, error: string | null) =>
+      recordJob(sql, {
+        name,
+        every_seconds: 15,
+        started_at: new Date(),
+        did: {},
+        error,
+        rounds: 1,
+      });
+    await round("refresh", null);
+    await round("retain", "Cannot drop a month");
+    await sql`insert into weir.audit_drift (relation, is_stored) values ('execution', '{}')`;
+    const young = await send(world, "GET", "/readyz", { key: null });
+    strictEqual(young.status, 200);
+    deepStrictEqual(young.json.alerts, ["job_failed:retain", "audit_drift:1"]);
+    deepStrictEqual(
+      young.json.jobs.map((job: JobState) => [job.name, job.last_error]),
+      [["refresh", null], ["retain", "Cannot drop a month"]],
+    );
+    await sql`update weir.job set finished_at = now() - interval '10 minutes'`;
+    const old = await send(world, "GET", "/readyz", { key: null });
+    strictEqual(old.status, 200);
+    ok(old.json.alerts.includes("job_late:refresh"));
+    ok(old.json.jobs[0].lag_seconds >= 600);
+  },
+);
+
+dbTest(
+  "GET /metrics is Prometheus text without anybody's data",
+  async (world) => {
+    await post(world, enrolled());
+    await send(world, "GET", `/api/v1/workflows/${WORKFLOW}`);
+    await send(world, "GET", "/none");
+    await recordJob(world.sql, {
+      name: 'a "job"',
+      every_seconds: 1,
+      started_at: new Date(),
+      did: {},
+      error: null,
+      rounds: 7,
+    });
+    const { status, headers, text } = await send(world, "GET", "/metrics", {
+      key: null,
+    });
+    strictEqual(status, 200);
+    match(headers.get("content-type")!, /^text\/plain; version=0\.0\.4/);
+    for (
+      const line of [
+        "weir_queued_events 1",
+        "weir_audit_drift 0",
+        'weir_scheduler{scheduler="worker"} 1',
+        'weir_job_runs_total{job="a \\"job\\""} 7',
+        'weir_http_requests_total{method="POST",route="/api/v1/events",status="202"} 1',
+        'weir_http_requests_total{method="GET",route="/api/v1/workflows/:id",status="200"} 1',
+        'weir_http_requests_total{method="GET",route="other",status="404"} 1',
+      ]
+    ) {
+      ok(text.includes(`\n${line}\n`), `${line}\n${text}`);
+    }
+    for (const line of text.trimEnd().split("\n")) {
+      match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{.+\})? \d+(\.\d+)?(e-\d+)?)$/);
+    }
+    doesNotMatch(text, new RegExp(WORKFLOW));
+  },
+);
 
 dbTest("without its database the app says so and no more", async (world) => {
   const sql = connect(NOWHERE, { max: 1, statementTimeoutMs: 1_000 });

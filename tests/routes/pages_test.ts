@@ -228,6 +228,8 @@ Deno.test("readQuery() takes the account's zone and its last 30 days by default"
     tz: "Pacific/Auckland",
     granularity: "daily",
     attribution: "event",
+    unit: "execution",
+    compare: "none",
     version: undefined,
   });
 });

@@ -1,0 +1,254 @@
+/**
+ * What keeps the numbers fresh, small and right, and how it is doing.
+ *
+ * @module
+ */
+
+import type { Sql } from "./client.ts";
+
+/** Counts worth a line. */
+export type Counts = Record<string, number>;
+
+/** Who keeps the beat of the jobs. */
+export type Scheduler = "pg_cron" | "worker";
+
+/** One round of a job, or several of which the last is told. */
+export interface JobRound {
+  name: string;
+  /** Longest pause that its scheduler promises, seconds. */
+  every_seconds: number;
+  started_at: Date;
+  did: Counts;
+  /** `null` when it went well. */
+  error: string | null;
+  /** How many rounds this stands for. */
+  rounds: number;
+}
+
+/** How a job is doing. */
+export interface JobState {
+  name: string;
+  run_by: Scheduler;
+  every_seconds: number;
+  /** Since it last went well; `null`: never. */
+  lag_seconds: number | null;
+  /** Of the last round; `null` when it went well. */
+  last_error: string | null;
+  runs: number;
+  failures: number;
+}
+
+/** How fresh a materialized view is. */
+export interface ViewState {
+  name: string;
+  /** Since the last refresh that went well began; `null`: never. */
+  age_seconds: number | null;
+  refresh_seconds: number | null;
+  rows: number | null;
+  last_error: string | null;
+}
+
+/** How everything is doing that nobody waits for. */
+export interface Pipeline {
+  scheduler: Scheduler;
+  /** Age of the oldest event that is not counted, seconds; 0 when none waits. */
+  fold_lag_seconds: number;
+  /** Events that are not counted; counted up to {@linkcode QUEUE_COUNT_MAX}. */
+  queued_events: number;
+  jobs: JobState[];
+  views: ViewState[];
+  /** Numbers that the audit found to differ from what lies below them. */
+  drift: number;
+}
+
+/** Counting more would take longer than it tells. */
+export const QUEUE_COUNT_MAX = 100_000;
+
+/** A request to bring a workflow up to date. */
+export interface RefreshRequest {
+  job_id: string;
+  status: "queued" | "running" | "done" | "failed";
+  requested_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  error: string | null;
+}
+
+/** A difference that the audit found. */
+export interface Drift {
+  relation: string;
+  /** `null`: it is missing. */
+  is_stored: unknown;
+  /** `null`: it should not be there. */
+  should_be: unknown;
+}
+
+/**
+ * Writes down what the worker did.
+ *
+ * @param sql Client.
+ * @param round What is to be told.
+ */
+export async function recordJob(sql: Sql, round: JobRound): Promise<void> {
+  await sql`
+    select weir.record_job(${round.name}, 'worker', ${round.every_seconds},
+      ${round.started_at}, ${
+    sql.json(round.did)
+  }, ${round.error}, ${round.rounds})`;
+}
+
+/**
+ * Reads how jobs, views and queue are doing, in one statement.
+ *
+ * @param sql Client.
+ */
+export async function readPipeline(sql: Sql): Promise<Pipeline> {
+  const [row] = await sql<[Pipeline]>`
+    select weir.scheduler() as scheduler,
+      (select coalesce(extract(epoch from clock_timestamp() - (
+        select accepted_at from weir.event_queue order by queue_id limit 1)), 0)::float8) as fold_lag_seconds,
+      (select count(*) from (
+        select from weir.event_queue limit ${QUEUE_COUNT_MAX}) waiting) as queued_events,
+      (select count(*) from weir.audit_drift) as drift,
+      (select coalesce(json_agg(json_build_object('name', name, 'run_by', run_by, 'every_seconds', every_seconds,
+          'lag_seconds', extract(epoch from clock_timestamp() - finished_at)::float8,
+          'last_error', error, 'runs', runs, 'failures', failures) order by name), '[]')
+        from weir.job) as jobs,
+      (select coalesce(json_agg(json_build_object('name', v.view,
+          'age_seconds', extract(epoch from clock_timestamp() - good.started_at)::float8,
+          'refresh_seconds', extract(epoch from good.finished_at - good.started_at)::float8,
+          'rows', good.rows, 'last_error', newest.error) order by v.view), '[]')
+        from unnest(weir.materialized_views()) as v(view)
+        left join lateral (
+          select * from weir.view_refresh r where r.view = v.view order by refresh_id desc limit 1
+        ) newest on true
+        left join lateral (
+          select * from weir.view_refresh r where r.view = v.view and r.error is null
+          order by refresh_id desc limit 1
+        ) good on true) as views`;
+  return row;
+}
+
+/**
+ * Answers requests for a refresh and refreshes the views that are not up to date.
+ *
+ * @param sql Client with sessions of its own.
+ * @returns `views` refreshed and `requests` answered.
+ */
+export async function refreshAll(sql: Sql): Promise<Counts> {
+  const [row] = await sql<[{ did: Counts }]>`
+    call weir.refresh_all('worker', null)`;
+  return row.did;
+}
+
+/**
+ * Asks for a workflow to be brought up to date; the same request again while one waits.
+ *
+ * @param sql Client.
+ * @param workflowUuid A workflow that exists.
+ * @returns The job, and in how many seconds it should be done.
+ */
+export async function requestRefresh(
+  sql: Sql,
+  workflowUuid: string,
+): Promise<{ job_id: string; estimated_completion_seconds: number }> {
+  const [row] = await sql<
+    [{ job_id: string; estimated_completion_seconds: number }]
+  >`
+    select weir.request_refresh(workflow_id) as job_id,
+      weir.refresh_estimate(workflow_id) as estimated_completion_seconds
+    from weir.workflow where workflow_uuid = ${workflowUuid}`;
+  return row;
+}
+
+/**
+ * Reads what became of a request.
+ *
+ * @param sql Client.
+ * @param workflowUuid Whose it must be.
+ * @param jobId Its id.
+ * @returns The request; `null` when the workflow has none of this id, or it is older than a week.
+ */
+export async function readRefresh(
+  sql: Sql,
+  workflowUuid: string,
+  jobId: string,
+): Promise<RefreshRequest | null> {
+  const [row] = await sql<RefreshRequest[]>`
+    select job_id, r.status, weir.iso_instant(requested_at) as requested_at,
+      weir.iso_instant(started_at) as started_at, weir.iso_instant(finished_at) as finished_at, error
+    from weir.refresh_request r join weir.workflow w using (workflow_id)
+    where workflow_uuid = ${workflowUuid} and job_id = ${jobId}`;
+  return row ?? null;
+}
+
+/**
+ * Forgets what is promised to be kept no longer. May take long on its first run.
+ *
+ * @param sql Client with sessions of its own.
+ * @param now The clock.
+ * @returns What was dropped and deleted; empty when another session is at it.
+ */
+export async function retain(sql: Sql, now: Date): Promise<Counts> {
+  const session = await sql.reserve();
+  try {
+    // It is many small transactions, but one statement.
+    await session`set statement_timeout = 0`;
+    const [row] = await session<[{ did: Counts }]>`
+      call weir.retain(${now}, null)`;
+    return row.did;
+  } finally {
+    await session`reset statement_timeout`.catch(() => {});
+    session.release();
+  }
+}
+
+/**
+ * Makes the partitions of the next months.
+ *
+ * @param sql Client.
+ * @returns How many were missing.
+ */
+export async function extendPartitions(sql: Sql): Promise<number> {
+  const [row] = await sql<[{ made: number }]>`
+    select weir.extend_partitions() as made`;
+  return row.made;
+}
+
+/**
+ * Recomputes numbers from what lies below them, in one snapshot, while others go on.
+ *
+ * @param sql Client.
+ * @param sample How many executions, days and months, by chance; `null`: everything.
+ * @param now The clock.
+ * @returns What is wrong: of a sample how many, of everything each.
+ */
+export async function audit(
+  sql: Sql,
+  sample: number | null,
+  now: Date,
+): Promise<{ differences: number; drift: Drift[] }> {
+  return await sql.begin("isolation level repeatable read", async (tx) => {
+    await tx`set local statement_timeout = 0`;
+    const [row] = await tx<[{ differences: number }]>`
+      select weir.audit(${sample}, ${now}) as differences`;
+    const drift = sample === null
+      ? await tx<Drift[]>`
+        select relation, is_stored, should_be from weir.audit_drift
+        order by relation, coalesce(is_stored, should_be)::text, is_stored is null`
+      : [];
+    return { differences: row.differences, drift: [...drift] };
+  });
+}
+
+/**
+ * Gives the jobs to pg_cron where it is installed in this database.
+ *
+ * @param sql Client of the role that owns the schema.
+ * @returns Schedules made; 0 where the worker has to do.
+ */
+export async function scheduleJobs(sql: Sql): Promise<number> {
+  const [row] = await sql<[{ schedules: number }]>`
+    select weir.schedule_jobs() as schedules`;
+  return row.schedules;
+}

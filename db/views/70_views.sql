@@ -1,0 +1,169 @@
+-- Materialized views: what most reads want, laid out for them. They are never the truth: a row of a rollup
+-- that is newer than view_revision says takes its place, so what is read is exact at every instant.
+
+-- materialized_views(): all of them, in the order in which they are refreshed.
+create or replace function materialized_views() returns text[]
+language sql immutable parallel safe
+return array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums'];
+
+-- make_view(name, key, definition): a materialized view with a unique index, which REFRESH … CONCURRENTLY
+-- needs. One whose definition is as it was keeps its rows.
+create or replace function make_view(name text, key text, definition text) returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  sum  text := 'Definition ' || md5(key || definition);
+begin
+  if to_regclass(name) is not null then
+    if obj_description(to_regclass(name), 'pg_class') = sum then
+      return;
+    end if;
+    execute format('drop view if exists %I', replace(replace(name, 'day_sums', 'days'), '_sums', ''));
+    execute format('drop materialized view %I', name);
+  end if;
+  delete from view_revision where view = name;
+  delete from view_refresh where view = name;
+  execute format('create materialized view %I as %s with no data', name, definition);
+  execute format('create unique index %I on %I (%s)', name || '_key', name, key);
+  execute format('comment on materialized view %I is %L', name, sum);
+end $$;
+
+-- Days of an account's zone, all versions together. bucket: the first local date at 00:00 UTC.
+select make_view('workflow_day_sums', 'workflow_id, bucket', $$
+  select workflow_id, bucket, sum(enrolled) as enrolled, sum(enrolled_trigger) as enrolled_trigger,
+    sum(enrolled_bulk) as enrolled_bulk, sum(enrolled_api) as enrolled_api, sum(enrolled_manual) as enrolled_manual,
+    sum(cohort_completed) as cohort_completed, sum(cohort_exited) as cohort_exited,
+    sum(cohort_converted) as cohort_converted, sum(cohort_settled_converted) as cohort_settled_converted,
+    sum(completed) as completed, sum(exited) as exited, sum(converted) as converted,
+    sum(cohort_duration_us) as cohort_duration_us, sum(cohort_conversion_us) as cohort_conversion_us,
+    sum(duration_us) as duration_us, sum(conversion_us) as conversion_us
+  from weir.workflow_rollup where grain = 'day' group by workflow_id, bucket$$);
+
+select make_view('step_day_sums', 'workflow_id, bucket, step_id', $$
+  select workflow_id, bucket, step_id, sum(entered) as entered, sum(completed) as completed,
+    sum(dropped_off) as dropped_off, sum(goal_exits) as goal_exits, sum(left_after) as left_after,
+    sum(visits) as visits, sum(time_us) as time_us
+  from weir.step_rollup where grain = 'day' group by workflow_id, bucket, step_id$$);
+
+select make_view('action_day_sums', 'workflow_id, bucket, step_id', $$
+  select workflow_id, bucket, step_id, sum(executions) as executions, sum(successes) as successes,
+    sum(duration_us) as duration_us
+  from weir.action_rollup where grain = 'day' group by workflow_id, bucket, step_id$$);
+
+-- The overview of an account: 30 days up to last_day, which was today when it was refreshed. running:
+-- enrolled and not ended, whenever dated; what is dated ahead of now is to be taken off.
+select make_view('workflow_headline_sums', 'workflow_id', $$
+  select w.workflow_id, w.account_id, today.last_day, coalesce(days.enrolled, 0) as enrolled,
+    coalesce(days.completed, 0) as completed, coalesce(days.converted, 0) as converted,
+    coalesce(running.executions, 0) as running
+  from weir.workflow w
+  join weir.account a using (account_id)
+  cross join lateral (select (now() at time zone a.time_zone)::date as last_day) today
+  left join lateral (
+    select sum(r.enrolled) as enrolled, sum(r.cohort_completed) as completed, sum(r.cohort_converted) as converted
+    from weir.workflow_rollup r
+    where r.workflow_id = w.workflow_id and r.grain = 'day'
+      and r.bucket between weir.day_key(last_day - 29) and weir.day_key(last_day)
+  ) days on true
+  left join lateral (
+    select sum(v.executions) as executions from weir.workflow_running v where v.workflow_id = w.workflow_id
+  ) running on true$$);
+
+-- What reads take: the sums with the revision of their workflow that they are complete up to. They hold it
+-- apart, so that a refresh writes the days that changed and not every day of a workflow that did.
+create or replace view workflow_days as
+select s.*, v.revision from workflow_day_sums s
+join view_revision v on v.view = 'workflow_day_sums' and v.workflow_id = s.workflow_id;
+
+create or replace view step_days as
+select s.*, v.revision from step_day_sums s
+join view_revision v on v.view = 'step_day_sums' and v.workflow_id = s.workflow_id;
+
+create or replace view action_days as
+select s.*, v.revision from action_day_sums s
+join view_revision v on v.view = 'action_day_sums' and v.workflow_id = s.workflow_id;
+
+create or replace view workflow_headline as
+select s.*, coalesce(v.revision, 0) as revision from workflow_headline_sums s
+left join view_revision v on v.view = 'workflow_headline_sums' and v.workflow_id = s.workflow_id;
+
+-- refresh_view(name, by_whom, done): refreshes one of them, unless another session is at it or nothing has
+-- changed since it was; at least every quarter of an hour, as today becomes another day somewhere.
+--
+-- done     false when there was nothing to do, or it failed
+-- Callers  refresh_views(). Repeat: harmless. Errors are recorded in view_refresh, and not thrown.
+-- One transaction, to be committed at once: it holds off other writers of the view, no readers.
+create or replace procedure refresh_view(name text, by_whom text, inout done boolean)
+language plpgsql
+set jit = off
+set search_path = weir, pg_temp as $$
+declare
+  began_at  timestamptz := clock_timestamp();
+  last      view_refresh;
+  seen      numeric;
+  problem   text;
+  count     bigint;
+begin
+  done := false;
+  if not lock_job('refresh ' || name) then
+    return;
+  end if;
+  select * into last from view_refresh r where r.view = name order by refresh_id desc limit 1;
+  select coalesce(sum(revision), 0) into seen from workflow_revision;
+  if last.error is null and last.version = seen
+    and bucket_15min(last.started_at) = bucket_15min(began_at) then
+    return;
+  end if;
+
+  begin
+    -- Before the rows are read, so that what changes in between counts as changed.
+    insert into view_revision as v (view, workflow_id, revision)
+    select name, r.workflow_id, r.revision from workflow_revision r
+    on conflict (view, workflow_id) do update set revision = excluded.revision
+    where v.revision < excluded.revision;
+    if (select relispopulated from pg_class where oid = to_regclass(name)) then
+      execute format('refresh materialized view concurrently %I', name);
+    else
+      execute format('refresh materialized view %I', name);
+    end if;
+    execute format('select count(*) from %I', name) into count;
+  exception when others or query_canceled then
+    problem := sqlerrm;
+  end;
+  insert into view_refresh (view, started_at, finished_at, rows, version, error, run_by)
+  values (name, began_at, clock_timestamp(), count, seen, problem, by_whom);
+  if problem is not null then
+    raise warning 'Cannot refresh %: %', name, problem;
+  end if;
+  done := problem is null;
+end $$;
+
+-- refresh_views(by_whom, refreshed): all of them, one transaction each. refreshed: how many.
+create or replace procedure refresh_views(by_whom text, inout refreshed int)
+language plpgsql as $$
+declare
+  name  text;
+  done  boolean;
+begin
+  refreshed := 0;
+  foreach name in array array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums'] loop
+    call weir.refresh_view(name, by_whom, done);
+    commit;
+    refreshed := refreshed + done::int;
+  end loop;
+end $$;
+
+-- A view that has never been filled cannot be read.
+do $$
+declare
+  name  text;
+begin
+  foreach name in array array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums'] loop
+    if not (select relispopulated from pg_class where oid = to_regclass(name)) then
+      insert into view_revision (view, workflow_id, revision)
+      select name, r.workflow_id, r.revision from workflow_revision r
+      on conflict (view, workflow_id) do update set revision = excluded.revision;
+      execute format('refresh materialized view %I', name);
+    end if;
+  end loop;
+end $$;

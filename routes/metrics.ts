@@ -1,0 +1,153 @@
+/**
+ * `/metrics`: how the process and the pipeline are doing, for Prometheus.
+ *
+ * @module
+ */
+
+import { Hono, type MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
+import { type Pipeline, readPipeline } from "../db/jobs.ts";
+import type { Deps } from "./app.ts";
+
+/** Counts the requests of this process. */
+export interface RequestCounter {
+  middleware: MiddlewareHandler;
+  /** @returns A row for each method, route and status that has been. */
+  rows(): { labels: Record<string, string>; value: number }[];
+}
+
+/** What one metric is, and its samples. */
+interface Metric {
+  name: string;
+  type: "counter" | "gauge";
+  help: string;
+  samples: { labels?: Record<string, string>; value: number | null }[];
+}
+
+/** @returns A counter at zero. */
+export function createRequestCounter(): RequestCounter {
+  const counts = new Map<string, number>();
+  return {
+    async middleware(c, next) {
+      await next();
+      // The pattern and not the path, which has ids: nobody's data, and few rows.
+      const key = JSON.stringify({
+        method: c.req.method,
+        route: c.res.status === 404 ? "other" : routePath(c, -1),
+        status: String(c.res.status),
+      });
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    },
+    rows() {
+      return [...counts].map(([key, value]) => ({
+        labels: JSON.parse(key),
+        value,
+      }));
+    },
+  };
+}
+
+/**
+ * @param requests What the app counts.
+ * @returns The route; public, it tells nothing of anybody's data.
+ */
+export function metrics(
+  { sql }: Pick<Deps, "sql">,
+  requests: RequestCounter,
+): Hono {
+  return new Hono().get("/metrics", async (c) => {
+    const all = [...pipelineMetrics(await readPipeline(sql)), {
+      name: "weir_http_requests_total",
+      type: "counter" as const,
+      help: "Requests that this process has answered",
+      samples: requests.rows(),
+    }];
+    return c.body(all.map(metricText).join(""), 200, {
+      "content-type": "text/plain; version=0.0.4; charset=utf-8",
+      "cache-control": "no-store",
+    });
+  });
+}
+
+function pipelineMetrics(state: Pipeline): Metric[] {
+  const { jobs, views } = state;
+  return [
+    gauge("weir_fold_lag_seconds", "Age of the oldest event not counted", [
+      { value: state.fold_lag_seconds },
+    ]),
+    gauge("weir_queued_events", "Events not counted, at most 100000", [
+      { value: state.queued_events },
+    ]),
+    gauge("weir_audit_drift", "Numbers that differ from what lies below", [
+      { value: state.drift },
+    ]),
+    gauge("weir_scheduler", "Who keeps the beat of the jobs", [
+      { labels: { scheduler: state.scheduler }, value: 1 },
+    ]),
+    gauge(
+      "weir_job_lag_seconds",
+      "Since a job last went well",
+      jobs.map((job) => ({
+        labels: { job: job.name },
+        value: job.lag_seconds,
+      })),
+    ),
+    {
+      name: "weir_job_runs_total",
+      type: "counter",
+      help: "Rounds of a job",
+      samples: jobs.map((job) => ({
+        labels: { job: job.name },
+        value: job.runs,
+      })),
+    },
+    {
+      name: "weir_job_failures_total",
+      type: "counter",
+      help: "Rounds of a job that failed",
+      samples: jobs.map((job) => ({
+        labels: { job: job.name },
+        value: job.failures,
+      })),
+    },
+    gauge(
+      "weir_view_age_seconds",
+      "Since the last good refresh of a view began",
+      views.map((view) => ({
+        labels: { view: view.name },
+        value: view.age_seconds,
+      })),
+    ),
+    gauge(
+      "weir_view_refresh_seconds",
+      "How long that took",
+      views.map((view) => ({
+        labels: { view: view.name },
+        value: view.refresh_seconds,
+      })),
+    ),
+  ];
+}
+
+function gauge(
+  name: string,
+  help: string,
+  samples: Metric["samples"],
+): Metric {
+  return { name, type: "gauge", help, samples };
+}
+
+function metricText({ name, type, help, samples }: Metric): string {
+  const lines = samples.filter(({ value }) => value !== null)
+    .map(({ labels = {}, value }) => {
+      const named = Object.entries(labels)
+        .map(([key, text]) => `${key}="${escaped(text)}"`).join(",");
+      return `${name}${named && `{${named}}`} ${value}\n`;
+    });
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')
+    .replaceAll("\n", "\\n");
+}

@@ -1,0 +1,64 @@
+/**
+ * `/api/v1/workflows/{id}/analytics/refresh`: bring a workflow up to date now.
+ *
+ * Reads are exact without it; it is for those who want to know when everything that
+ * was sent is counted.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import { z } from "zod";
+import { readRefresh, requestRefresh } from "../db/jobs.ts";
+import { Uuid } from "../db/schema.ts";
+import { readOwner } from "../db/workflows.ts";
+import { type AuthEnv, mayRead, requires } from "./_auth.ts";
+import { AppError } from "./_errors.ts";
+import { valid } from "./_valid.ts";
+import type { Deps } from "./app.ts";
+import { WorkflowPath } from "./workflows.ts";
+
+const RefreshPath = z.object({ id: Uuid, job_id: Uuid });
+
+/** @returns The routes below `/api/v1/workflows`. */
+export function refresh({ sql }: Deps): Hono<AuthEnv> {
+  const reads = requires(sql, "analytics:read");
+  return new Hono<AuthEnv>()
+    .post(
+      "/:id/analytics/refresh",
+      reads,
+      valid("param", WorkflowPath),
+      async (c) => {
+        const { id } = c.req.valid("param");
+        await refuseStrangers(c.get("viewer"), id);
+        const request = await requestRefresh(sql, id);
+        c.header(
+          "location",
+          `/api/v1/workflows/${id}/analytics/refresh/${request.job_id}`,
+        );
+        return c.json({ status: "queued", ...request }, 202);
+      },
+    )
+    .get(
+      "/:id/analytics/refresh/:job_id",
+      reads,
+      valid("param", RefreshPath),
+      async (c) => {
+        const { id, job_id } = c.req.valid("param");
+        await refuseStrangers(c.get("viewer"), id);
+        const request = await readRefresh(sql, id, job_id);
+        if (request === null) throw new AppError("not_found");
+        c.header("cache-control", "no-store");
+        return c.json(request);
+      },
+    );
+
+  async function refuseStrangers(
+    viewer: AuthEnv["Variables"]["viewer"],
+    id: string,
+  ): Promise<void> {
+    const owner = await readOwner(sql, viewer.account_id, id);
+    if (owner === null) throw new AppError("workflow_not_found");
+    if (!mayRead(viewer, owner)) throw new AppError("forbidden");
+  }
+}

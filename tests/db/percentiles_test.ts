@@ -1,0 +1,317 @@
+/**
+ * What the histograms say, against the samples themselves and against a sketch of
+ * other people's; and that their bins add up, however they came together.
+ *
+ * @module
+ */
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { DDSketch } from "@datadog/sketches-js";
+import { createAccount } from "../../db/access.ts";
+import { readActions } from "../../db/actions.ts";
+import { readAnalytics } from "../../db/analytics.ts";
+import type { Sql } from "../../db/client.ts";
+import { fold, recordEvents } from "../../db/events.ts";
+import {
+  AnalyticsQuery,
+  DURATION_MS_MAX,
+  type Event,
+} from "../../db/schema.ts";
+import {
+  logNormal,
+  type Random,
+  randomOf,
+  uuidOf,
+} from "../../workers/_random.ts";
+import { dbTest, NOW, type World } from "../harness.ts";
+
+const WORKFLOW = "11111111-1111-4111-8111-111111111111";
+const DAY = AnalyticsQuery.parse({
+  start_date: "2026-06-15",
+  end_date: "2026-06-15",
+});
+const DAY_START = Temporal.Instant.from("2026-06-15T00:00:00Z");
+
+/** What the contract allows, and what the sketch was asked for. */
+const OUR_ERROR = 0.02;
+const SKETCH_ERROR = 0.01;
+
+/** Half of the last decimal of a millisecond. */
+const ROUNDING_MS = 0.0005;
+
+/** With it the sketch's ranks are the nearest ranks: q (n - 1) is whole. */
+const SAMPLES = 2_001;
+const QUANTILES = [0.5, 0.95, 0.99];
+
+/** Distributions of a sample, microseconds. */
+const DRAWS: Record<string, (random: Random) => number> = {
+  uniform: (random) => random() * 10_000_000,
+  "log-normal": (random) => logNormal(random, 400_000, 2),
+  bimodal: (random) =>
+    random() < 0.93 ? 2_000 + random() * 500 : 8e9 + random() * 1e9,
+  constant: () => 1_234_567,
+  "zero-heavy": (random) => random() < 0.9 ? 0 : random() * 40,
+  "heavy-tailed": (random) =>
+    Math.min(100 / random() ** 2.5, DURATION_MS_MAX * 1_000),
+};
+
+/** One execution, and an action of it for every sample. */
+function actionsOf(samplesUs: number[][]): Event[] {
+  const execution_id = uuidOf(WORKFLOW, "execution");
+  const common = {
+    workflow_id: WORKFLOW,
+    execution_id,
+    contact_id: "contact",
+    occurred_at: DAY_START.toString(),
+  };
+  const actions = samplesUs.flatMap((samples, n) =>
+    samples.map((us, i): Event => ({
+      ...common,
+      id: `${n}-${i}`,
+      type: "action.executed",
+      step_id: uuidOf(WORKFLOW, "step", n),
+      status: "succeeded",
+      duration_ms: us / 1_000,
+    }))
+  );
+  return [
+    { ...common, id: "0", type: "execution.enrolled", source: "api" },
+    ...actions,
+  ];
+}
+
+async function record(
+  sql: Sql,
+  accountId: number,
+  events: Event[],
+): Promise<void> {
+  for (let i = 0; i < events.length; i += 10_000) {
+    await recordEvents(sql, accountId, events.slice(i, i + 10_000));
+  }
+  while (await fold(sql) > 0);
+}
+
+/** p50, p95 and p99 of each sample's action, ms. */
+async function percentilesOf(
+  { sql, account }: World,
+  samplesUs: number[][],
+): Promise<number[][]> {
+  await record(sql, account.account_id, actionsOf(samplesUs));
+  const answer = await readActions(sql, account.account_id, WORKFLOW, DAY, NOW);
+  const rows = new Map(answer!.actions.map((row) => [row.action_id, row]));
+  return samplesUs.map((_, n) => {
+    const row = rows.get(uuidOf(WORKFLOW, "step", n))!;
+    return [row.p50_duration_ms!, row.p95_duration_ms!, row.p99_duration_ms!];
+  });
+}
+
+function isNear(ms: number, exact: number, error: number, what: string): void {
+  const off = Math.abs(ms - exact);
+  ok(
+    off <= exact * error + ROUNDING_MS + Number.EPSILON * exact,
+    `${what}: ${ms} is more than ${error * 100} % from ${exact}`,
+  );
+}
+
+dbTest(
+  "percentiles are within 2 % of the samples', and near the sketch's",
+  async (world) => {
+    const random = randomOf("percentiles");
+    const names = Object.keys(DRAWS);
+    const samples = names.map((name) =>
+      Array.from({ length: SAMPLES }, () => Math.round(DRAWS[name]!(random)))
+    );
+    const ours = await percentilesOf(world, samples);
+    for (const [n, name] of names.entries()) {
+      const [row] = await world.sql<[{ exact: number[] }]>`
+      select percentile_disc(${QUANTILES}::float8[]) within group (order by us / 1000) as exact
+      from unnest(${samples[n]!}::float8[]) us`;
+      const sketch = new DDSketch({ relativeAccuracy: SKETCH_ERROR });
+      for (const us of samples[n]!) sketch.accept(us / 1_000);
+      QUANTILES.forEach((quantile, i) => {
+        const what = `${name} p${quantile * 100}`;
+        const exact = row.exact[i]!;
+        const theirs = sketch.getValueAtQuantile(quantile);
+        isNear(ours[n]![i]!, exact, OUR_ERROR, what);
+        isNear(theirs, exact, SKETCH_ERROR, `${what} of the sketch`);
+        isNear(ours[n]![i]!, theirs, OUR_ERROR + SKETCH_ERROR, `${what}, both`);
+      });
+    }
+  },
+);
+
+dbTest(
+  "a percentile of one sample is within 2 % at every magnitude",
+  async (world) => {
+    const max = DURATION_MS_MAX * 1_000;
+    const samples = [0, max];
+    for (let us = 1; us < max; us = Math.ceil(us * 1.083)) samples.push(us);
+    ok(samples.length > 300);
+    const ours = await percentilesOf(world, samples.map((us) => [us]));
+    samples.forEach((us, n) => {
+      for (const ms of ours[n]!) isNear(ms, us / 1_000, OUR_ERROR, `${us} µs`);
+    });
+  },
+);
+
+/** Executions over two months of Paris, some near its midnights, with every measure. */
+function historyOf(workflow_id: string): Event[] {
+  const random = randomOf("history");
+  // 31 May begins at 22:00 UTC of the 30th, and June a day later.
+  const start = Temporal.Instant.from("2026-05-29T21:00:00Z");
+  return Array.from({ length: 30 }, (_, n) => {
+    const enrolled = start.add({
+      minutes: Math.floor(random() * 4 * 24 * 60),
+    });
+    const facts: [number, Record<string, unknown>][] = [
+      [0, { type: "execution.enrolled", source: "api" }],
+      [0, { type: "step.entered", step_id: uuidOf("step", n % 2) }],
+      [random() * 9_000, {
+        type: "step.completed",
+        step_id: uuidOf("step", n % 2),
+      }],
+      ...[0, 1, 2].map((i): [number, Record<string, unknown>] => [
+        random() * 90_000,
+        {
+          type: "action.executed",
+          step_id: uuidOf("step", i % 2),
+          status: "succeeded",
+          duration_ms: Math.round(1_000 / (1 - random())),
+        },
+      ]),
+      [random() * 90_000, {
+        type: "goal.achieved",
+        goal_id: uuidOf("goal", 0),
+      }],
+      [random() * 90_000, { type: "execution.completed" }],
+    ];
+    return facts.map(([seconds, fact], i) =>
+      ({
+        id: `${n}-${i}`,
+        workflow_id,
+        execution_id: uuidOf("execution", n),
+        contact_id: "contact",
+        workflow_version: 1 + n % 2,
+        occurred_at: enrolled.add({ seconds: Math.floor(seconds) }).toString(),
+        ...fact,
+      }) as Event
+    );
+  }).flat();
+}
+
+/** A way for the same events to come together. */
+interface Way {
+  order(a: Event, b: Event): number;
+  /** Events sent at once, and folded at once. */
+  sent: number;
+  folded: number;
+  /** Whether something is folded after every batch, or all in the end. */
+  between: boolean;
+}
+
+function byTime(a: Event, b: Event): number {
+  return a.occurred_at < b.occurred_at ? -1 : 1;
+}
+
+/** Any order that has nothing to do with time, the same in every run. */
+function byChance(a: Event, b: Event): number {
+  return uuidOf(a.id) < uuidOf(b.id) ? -1 : 1;
+}
+
+const WAYS: Way[] = [
+  { order: byTime, sent: 10_000, folded: 20_000, between: false },
+  { order: byTime, sent: 50, folded: 7, between: true },
+  {
+    order: (a, b) => byTime(b, a),
+    sent: 4,
+    folded: 20_000,
+    between: true,
+  },
+  { order: byChance, sent: 97, folded: 20_000, between: true },
+  { order: byChance, sent: 33, folded: 5, between: true },
+];
+
+async function come(
+  sql: Sql,
+  accountId: number,
+  workflow_id: string,
+  { order, sent, folded, between }: Way,
+): Promise<void> {
+  const events = historyOf(workflow_id).sort(order);
+  for (let i = 0; i < events.length; i += sent) {
+    await recordEvents(sql, accountId, events.slice(i, i + sent));
+    if (between) await fold(sql, folded);
+  }
+  while (await fold(sql, folded) > 0);
+}
+
+/** Every bin of a workflow that something fell into; month grain, or days summed into months. */
+async function binsOf(
+  sql: Sql,
+  workflow_id: string,
+  grain: "day" | "month" | "day into month",
+) {
+  const month = sql`date_trunc('month', bucket, 'UTC')`;
+  return await sql`
+    select measure, ${grain === "day" ? sql`bucket` : month} as bucket, version,
+      bin, sum(samples)::int as samples, coalesce(step_uuid::text, '') as subject
+    from weir.histogram_rollup h join weir.workflow using (workflow_id)
+    left join weir.step s on s.workflow_id = h.workflow_id and s.step_id = h.subject_id
+      and h.subject_id <> 0
+    where workflow_uuid = ${workflow_id} and grain = ${
+    grain === "month" ? "month" : "day"
+  }
+    group by 1, 2, 3, 4, 6
+    having sum(samples) <> 0
+    order by 1, 2, 3, 4, 6`;
+}
+
+dbTest(
+  "fold() ends in the same bins, in whatever order and batches",
+  async ({ sql }) => {
+    const { account_id } = await createAccount(sql, "Any", "Europe/Paris");
+    const found = [];
+    for (const way of WAYS) {
+      const workflow_id = crypto.randomUUID();
+      await come(sql, account_id, workflow_id, way);
+      const day = await binsOf(sql, workflow_id, "day");
+      const month = await binsOf(sql, workflow_id, "month");
+      deepStrictEqual(await binsOf(sql, workflow_id, "day into month"), month);
+      found.push({ day: [...day], month: [...month] });
+    }
+    for (const one of found) deepStrictEqual(one, found[0]);
+    const { day, month } = found[0]!;
+    strictEqual(new Set(day.map((row) => row.measure)).size, 6);
+    strictEqual(new Set(month.map((row) => Number(row.bucket))).size, 2);
+    ok(new Set(day.map((row) => Number(row.bucket))).size > 4);
+  },
+);
+
+dbTest(
+  "percentiles of years ago are the same by day and by month",
+  async ({ sql }) => {
+    const { account_id } = await createAccount(sql, "Any", "Europe/Paris");
+    const workflow_id = crypto.randomUUID();
+    await come(sql, account_id, workflow_id, WAYS[0]!);
+    const summaries = [];
+    for (const granularity of ["daily", "weekly", "monthly"]) {
+      for (const now of ["2026-07-10T00:00:00Z", "2046-07-10T00:00:00Z"]) {
+        const answer = await readAnalytics(
+          sql,
+          account_id,
+          workflow_id,
+          AnalyticsQuery.parse({
+            start_date: "2026-05-01",
+            end_date: "2026-06-30",
+            granularity,
+          }),
+          new Date(now),
+        );
+        const { enrollment_rate: _, ...summary } = answer!.summary;
+        summaries.push(summary);
+      }
+    }
+    strictEqual(summaries[0]!.completed, 30);
+    for (const one of summaries) deepStrictEqual(one, summaries[0]);
+  },
+);

@@ -1,0 +1,344 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import type { Sql } from "../../db/client.ts";
+import { fold, recordEvents } from "../../db/events.ts";
+import { audit, retain } from "../../db/jobs.ts";
+import { Event } from "../../db/schema.ts";
+import { dbTest, type World } from "../harness.ts";
+import { recordExecutions, stepUuid } from "../bench/history.ts";
+import { DAY_MS, makePast } from "./_history.ts";
+
+function inDays(days: number): Date {
+  return new Date(Date.now() + days * DAY_MS);
+}
+
+const ROLLUPS = ["workflow", "reason", "goal", "step", "action", "histogram"];
+
+/** Every day and month of every rollup: counts, sums and bins. */
+async function daysAndMonths(sql: Sql): Promise<unknown[]> {
+  const all = await Promise.all(ROLLUPS.map((rollup) =>
+    sql.unsafe(`
+      select to_jsonb(r) - 'revision' as row from weir.${rollup}_rollup r
+      where grain <> '15min' order by 1`)
+  ));
+  ok(all.filter((rows) => rows.length > 0).length >= 4);
+  return all.map((rows) => rows.map(({ row }) => row));
+}
+
+async function countOf(sql: Sql, from: string): Promise<number> {
+  const [row] = await sql.unsafe<[{ count: number }]>(
+    `select count(*) from ${from}`,
+  );
+  return row.count;
+}
+
+/** Executions that are open, with the number of their events. */
+async function openOnes(sql: Sql) {
+  return [
+    ...await sql`
+      select execution_id, count(*) as events
+      from weir.execution x join weir.event e using (workflow_id, execution_id)
+      where x.status = 'active' group by 1 order by 1`,
+  ];
+}
+
+async function strays(sql: Sql): Promise<number> {
+  return await countOf(
+    sql,
+    `weir.event e where not exists (
+      select from weir.execution x
+      where x.workflow_id = e.workflow_id and x.execution_id = e.execution_id)`,
+  );
+}
+
+async function assertKeysFit({ sql }: World): Promise<void> {
+  strictEqual(
+    await countOf(sql, "weir.event_key"),
+    await countOf(sql, "weir.event"),
+  );
+}
+
+/** A past whose keys are of its events' ids: retention looks them up by those. */
+async function makePastWithKeys(world: World, executions?: number) {
+  const past = await makePast(world, executions);
+  await rekey(world.sql);
+  return past;
+}
+
+async function rekey(sql: Sql): Promise<void> {
+  await sql`truncate weir.event_key`;
+  await sql`
+    insert into weir.event_key (workflow_id, event_digest, content_digest)
+    select workflow_id, encode(substring(sha256(convert_to(event_id, 'UTF8')) for 16), 'hex')::uuid, 0
+    from weir.event`;
+}
+
+dbTest("retain() drops months and changes no day", async (world) => {
+  const { sql } = world;
+  const { events } = await makePastWithKeys(world);
+  const days = await daysAndMonths(sql);
+  const open = await openOnes(sql);
+  const at = inDays(60);
+
+  const did = await retain(sql, at);
+  ok(did.months! >= 2 && did.quarters! >= 2, JSON.stringify(did));
+  ok(did.events! > 0);
+  strictEqual(did.executions, 0);
+  strictEqual(await countOf(sql, "weir.event"), events - did.events!);
+  await assertKeysFit(world);
+  deepStrictEqual(await daysAndMonths(sql), days);
+  deepStrictEqual(await openOnes(sql), open);
+
+  // Nothing is kept of an execution that ended long before.
+  const horizon = new Date(at.getTime() - 90 * DAY_MS);
+  const [month] = await sql<[{ since: Date }]>`
+    select min(since) as since from weir.event_months() where not is_kept`;
+  ok(month.since <= horizon && month.since > inDays(-90));
+  const left = await countOf(
+    sql,
+    `weir.event e join weir.execution x using (workflow_id, execution_id)
+     where x.ended_at < '${month.since.toISOString()}' and e.occurred_at < '${month.since.toISOString()}'`,
+  );
+  strictEqual(left, 0);
+  const [detail] = await sql<[{ since: Date }]>`
+    select weir.detail_from() as since`;
+  deepStrictEqual(detail.since, month.since);
+  strictEqual((await audit(sql, null, at)).differences, 0);
+
+  deepStrictEqual(await retain(sql, at), {
+    months: 0,
+    quarters: 0,
+    events: 0,
+    executions: 0,
+    days: 0,
+  });
+});
+
+dbTest(
+  "fold() corrects days and months whose quarters are gone",
+  async (world) => {
+    const { sql, account } = world;
+    const { workflow_uuid, workflow_id } = await makePastWithKeys(world);
+    await retain(sql, inDays(60));
+    const [open] = await sql<[{ execution_id: string; enrolled_at: Date }]>`
+    select execution_id, enrolled_at from weir.execution
+    where status = 'active' order by enrolled_at limit 1`;
+    const quarters = () =>
+      countOf(sql, "weir.step_rollup where grain = '15min'");
+    const before = await quarters();
+    const late = Event.parse({
+      id: "late",
+      type: "step.entered",
+      workflow_id: workflow_uuid,
+      execution_id: open.execution_id,
+      contact_id: "late",
+      step_id: stepUuid(STEP),
+      occurred_at: open.enrolled_at.toISOString(),
+    });
+    deepStrictEqual(await recordEvents(sql, account.account_id, [late]), [
+      "accepted",
+    ]);
+    strictEqual(await fold(sql), 1);
+    strictEqual(await quarters(), before);
+    const rows = await sql`
+    select r.grain, r.entered from weir.step_rollup r
+    join weir.step s using (workflow_id, step_id)
+    where s.step_uuid = ${stepUuid(STEP)} and workflow_id = ${workflow_id}
+    order by grain`;
+    deepStrictEqual([...rows], [
+      { grain: "day", entered: 1 },
+      { grain: "month", entered: 1 },
+    ]);
+  },
+);
+
+/** A step that nobody of the past has entered. */
+const STEP = 77;
+
+dbTest(
+  "retain() deletes what ended long ago, and never what is open",
+  async (world) => {
+    const { sql } = world;
+    await makePastWithKeys(world);
+    const days = await daysAndMonths(sql);
+    const open = await openOnes(sql);
+    const running = [...await sql`select * from weir.workflow_running`];
+    const ended = await countOf(
+      sql,
+      "weir.execution where ended_at is not null",
+    );
+
+    const did = await retain(sql, inDays(300));
+    strictEqual(did.executions, ended);
+    deepStrictEqual(await openOnes(sql), open);
+    strictEqual(await countOf(sql, "weir.execution"), open.length);
+    strictEqual(await strays(sql), 0);
+    for (const table of ["execution_step", "execution_goal"]) {
+      strictEqual(
+        await countOf(
+          sql,
+          `weir.${table} s where not exists (select from weir.execution x
+          where x.workflow_id = s.workflow_id and x.execution_id = s.execution_id)`,
+        ),
+        0,
+      );
+    }
+    await assertKeysFit(world);
+    deepStrictEqual(await daysAndMonths(sql), days);
+    deepStrictEqual(
+      [...await sql`select * from weir.workflow_running`],
+      running,
+    );
+    // What is open lies together, and not in a partition for every month of the past.
+    strictEqual(
+      await countOf(sql, "weir.event_history"),
+      await countOf(sql, "weir.event"),
+    );
+    strictEqual(
+      await countOf(sql, "weir.event_months() where until < now()"),
+      0,
+    );
+    deepStrictEqual(await retain(sql, inDays(300)), {
+      months: 0,
+      quarters: 0,
+      events: 0,
+      executions: 0,
+      days: 0,
+    });
+    const [made] = await sql`select weir.make_partitions() as made`;
+    strictEqual(made!.made, 0);
+  },
+);
+
+dbTest("retain() keeps days two years and months for ever", async (world) => {
+  const { sql } = world;
+  await makePastWithKeys(world);
+  const did = await retain(sql, inDays(700));
+  ok(did.days! > 0);
+  const [left] = await sql<[{ first: Date; months: number; days: number }]>`
+    select min(bucket) filter (where grain = 'day') as first,
+      count(*) filter (where grain = 'day')::int as days,
+      sum(enrolled) filter (where grain = 'month')::int as months
+    from weir.workflow_rollup`;
+  ok(left.days > 0 && left.first > inDays(700 - 2 * 366 - 1));
+  strictEqual(left.months, 300);
+});
+
+dbTest("retain() forgets those who never enrolled", async (world) => {
+  const { sql, account } = world;
+  const { workflow_uuid } = await makePastWithKeys(world, 5);
+  const orphan = (id: string, ago: number, change = {}) =>
+    Event.parse({
+      id,
+      type: "step.entered",
+      workflow_id: workflow_uuid,
+      execution_id: "99999999-9999-4999-8999-999999999999",
+      contact_id: "orphan",
+      step_id: stepUuid(0),
+      occurred_at: inDays(-ago).toISOString(),
+      ...change,
+    });
+  await recordEvents(sql, account.account_id, [
+    orphan("old", 80),
+    orphan("action", 79, {
+      type: "action.executed",
+      status: "failed",
+      duration_ms: 1,
+    }),
+    orphan("young", 1),
+  ]);
+  await fold(sql);
+  const kept = () => countOf(sql, "weir.event where contact_id = 'orphan'");
+  await retain(sql, inDays(60));
+  strictEqual(await kept(), 3);
+  await retain(sql, inDays(200));
+  strictEqual(await kept(), 0);
+  strictEqual(await countOf(sql, "weir.parked_action"), 0);
+  await assertKeysFit(world);
+});
+
+dbTest(
+  "retain() waits for nobody, and is done by one at a time",
+  async (world) => {
+    const { sql } = world;
+    await makePastWithKeys(world, 50);
+    const at = inDays(60);
+    await sql.begin(async (tx) => {
+      await tx`select weir.lock_job('retain')`;
+      deepStrictEqual(await retain(sql, at), {});
+    });
+    const months = await countOf(sql, "weir.event_months()");
+    await sql.begin(async (tx) => {
+      await tx`select count(*) from weir.workflow_rollup`;
+      await rejects(() => retain(sql, at), /were in use at every attempt/);
+    });
+    strictEqual(await countOf(sql, "weir.event_months()"), months);
+    ok((await retain(sql, at)).months! > 0);
+  },
+);
+
+dbTest("retain() lets events in and reads through", async (world) => {
+  const { sql } = world;
+  const { workflow_id } = await makePastWithKeys(world, 400);
+  const at = inDays(60);
+  let done = false;
+  const retaining = retain(sql, at).finally(() => done = true);
+  let longest_ms = 0;
+  let rounds = 0;
+  while (!done) {
+    const started = performance.now();
+    const youngest = 10_000_000 - rounds;
+    await recordExecutions(
+      sql,
+      workflow_id,
+      youngest - 1,
+      youngest,
+      10_000_000,
+    );
+    await sql`select count(*) from weir.workflow_rollup where grain = '15min'`;
+    await fold(sql);
+    longest_ms = Math.max(longest_ms, performance.now() - started);
+    rounds += 1;
+  }
+  await retaining;
+  ok(rounds > 0);
+  ok(longest_ms < 5_000, `${longest_ms} ms`);
+  strictEqual((await audit(sql, null, at)).differences, 0);
+});
+
+dbTest(
+  "retain() loses nothing that comes into a month it drops",
+  async (world) => {
+    const { sql, account } = world;
+    const { workflow_uuid } = await makePastWithKeys(world);
+    const at = inDays(60);
+    const horizon = new Date(at.getTime() - 90 * DAY_MS);
+    const [month] = await sql`
+    select part::text, since, until from weir.event_months() order by until limit 1`;
+    const { part, since, until } = month!;
+    await sql`select weir.watch_month(${part}::text::regclass)`;
+    const sift = async () => {
+      const [row] = await sql<[{ done: boolean }]>`
+      select weir.sift_month(${part}::text::regclass, ${since}, ${until}, ${horizon}, ${at}) as done`;
+      return row.done;
+    };
+    await recordEvents(sql, account.account_id, [Event.parse({
+      id: "imported",
+      type: "execution.enrolled",
+      workflow_id: workflow_uuid,
+      execution_id: crypto.randomUUID(),
+      contact_id: "imported",
+      source: "bulk",
+      occurred_at: new Date(until.getTime() - DAY_MS).toISOString(),
+    })]);
+    strictEqual(await sift(), false);
+    strictEqual(await sift(), false);
+    await sql`select weir.watch_month(${part}::text::regclass)`;
+    strictEqual(await sift(), true);
+    ok((await retain(sql, at)).months! > 0);
+    strictEqual(
+      await countOf(sql, "weir.event where event_id = 'imported'"),
+      1,
+    );
+    strictEqual(await countOf(sql, "weir.touched_month"), 0);
+  },
+);

@@ -1,0 +1,133 @@
+/**
+ * Debian's PostgreSQL 15 with pg_cron: the oldest that we promise to run on, and the
+ * only place where pg_cron is to be had without a compiler.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { connect } from "../db/client.ts";
+import { CLEAN_ENV, exists, findRunner, run } from "../db/_binaries.ts";
+import { until } from "./harness.ts";
+
+const BIN = "/usr/lib/postgresql/15/bin";
+const PG_CRON = "/usr/lib/postgresql/15/lib/pg_cron.so";
+
+/** The database that pg_cron keeps its schedules in; there is one a server. */
+export const CRON_DATABASE = "weir_cron";
+
+/**
+ * pg_cron 1.4 runs background workers one after the other, and knows no zone: so it
+ * connects as a client, and the server's zone is one that ours must not depend on.
+ */
+const SETTINGS = [
+  "listen_addresses=127.0.0.1",
+  "unix_socket_directories=",
+  "shared_preload_libraries=pg_cron",
+  `cron.database_name=${CRON_DATABASE}`,
+  "cron.use_background_workers=off",
+  "cron.host=127.0.0.1",
+  "timezone=Europe/Paris",
+  "fsync=off",
+  "synchronous_commit=off",
+  "full_page_writes=off",
+];
+
+/** Stops Postgres when whoever holds the other end of its input is gone. */
+const WATCHDOG = '"$@" & pid=$!; read -r _ || :; kill -INT "$pid"; wait "$pid"';
+
+/** A server of our own. */
+export interface Postgres15 extends AsyncDisposable {
+  /** Of a superuser, at the database `postgres`. */
+  url: string;
+}
+
+/**
+ * Sees to it that PostgreSQL 15 and pg_cron are installed.
+ *
+ * @returns `null` when they are, else why they are not and what to do.
+ */
+export async function ensurePostgres15(): Promise<string | null> {
+  if (await isInstalled()) return null;
+  const command =
+    "apt-get update && apt-get install -y --no-install-recommends postgresql-15 postgresql-15-cron";
+  if (Deno.uid() !== 0 || !await exists("/usr/bin/apt-get")) {
+    return `pg_cron is not tested: PostgreSQL 15 with pg_cron is missing, run \`${command}\` as root`;
+  }
+  console.error("Installing PostgreSQL 15 and pg_cron for their tests");
+  await new Deno.Command("/bin/sh", {
+    args: ["-c", command],
+    env: { DEBIAN_FRONTEND: "noninteractive" },
+    stdout: "null",
+  }).output();
+  return await isInstalled()
+    ? null
+    : `pg_cron is not tested: this system has no PostgreSQL 15 with pg_cron (\`${command}\`)`;
+}
+
+async function isInstalled(): Promise<boolean> {
+  return await exists(join(BIN, "postgres")) && await exists(PG_CRON);
+}
+
+/**
+ * Starts a server on data of its own, which is gone with it. Only this machine
+ * reaches it, and without a password: pg_cron has to log in by itself.
+ *
+ * @returns The running server.
+ * @throws {Error} When it does not start.
+ */
+export async function startPostgres15(): Promise<Postgres15> {
+  const runner = await findRunner();
+  const home = await Deno.makeTempDir({ prefix: "weir-postgres15-" });
+  if (runner) await Deno.chown(home, runner.uid, runner.gid);
+  const data = join(home, "data");
+  await run(
+    join(BIN, "initdb"),
+    ["-D", data, "-U", "weir", "-A", "trust", "-E", "UTF8"]
+      .concat("--locale=C.UTF-8", "--no-sync"),
+    runner,
+  );
+  const port = freePort();
+  const process = new Deno.Command("/bin/sh", {
+    args: ["-c", WATCHDOG, "sh", join(BIN, "postgres"), "-D", data]
+      .concat("-p", String(port), ...SETTINGS.flatMap((one) => ["-c", one])),
+    ...runner,
+    cwd: "/",
+    clearEnv: true,
+    env: CLEAN_ENV,
+    stdin: "piped",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const url = `postgres://weir@127.0.0.1:${port}/postgres`;
+
+  async function dispose(): Promise<void> {
+    await process.stdin.close();
+    await process.status;
+    await Deno.remove(home, { recursive: true });
+  }
+  try {
+    await until("PostgreSQL 15 answers", () => answers(url));
+    return { url, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+async function answers(url: string): Promise<boolean> {
+  const sql = connect(url, { max: 1, statementTimeoutMs: 5_000 });
+  try {
+    await sql`select 1`;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
