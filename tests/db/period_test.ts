@@ -65,9 +65,13 @@ dbTest("day_bounds() agree with the zone's own calendar", async ({ sql }) => {
     strictEqual(row.bounds.length, 366);
     const local = new Intl.DateTimeFormat("en-CA", { timeZone: zone });
     row.bounds.forEach((bound, i) => {
-      const day = addDays("2026-01-01", i);
+      const day = Temporal.PlainDate.from("2026-01-01").add({ days: i });
       strictEqual(local.format(bound), day, zone);
-      strictEqual(local.format(bound.getTime() - 1), addDays(day, -1), zone);
+      strictEqual(
+        local.format(bound.getTime() - 1),
+        day.subtract({ days: 1 }).toString(),
+        zone,
+      );
     });
   }
 });
