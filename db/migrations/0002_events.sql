@@ -28,7 +28,7 @@ create index event_by_execution on event (workflow_id, execution_id);
 -- Percentiles of actions in zones that have no histograms.
 create index event_actions on event (workflow_id, occurred_at) where type = 'action.executed';
 
--- Imported history, older than the oldest month; make_event_partitions() adds the months.
+-- Imported history, older than the oldest month; make_partitions() adds the months.
 -- Three months back cover the 90 days that are accepted.
 do $$
 begin

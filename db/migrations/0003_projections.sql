@@ -30,6 +30,7 @@ create table execution (
 
 create index execution_by_enrollment on execution (workflow_id, enrolled_at);
 create index execution_by_end on execution (workflow_id, ended_at) where ended_at is not null;
+create index execution_by_conversion on execution (workflow_id, converted_at) where converted_at is not null;
 
 create table execution_step (
   workflow_id         int not null,

@@ -8,7 +8,6 @@
 -- revision of the workflow when the row last changed
 -- cohort_* belong to the bucket of the enrolment, the others to when it happened.
 -- Sums of microseconds are numeric: 15,000 executions of 20 years overflow a bigint.
--- fillfactor leaves room for updates in place; no index holds a column that changes.
 
 create type grain as enum ('15min', 'day', 'month');
 
@@ -29,7 +28,7 @@ create table workflow_running (
 
 create table workflow_rollup (
   workflow_id           int not null,
-  grain        grain not null,
+  grain                 grain not null,
   bucket                timestamptz not null,
   version               int not null,
   enrolled              int not null,
@@ -40,7 +39,8 @@ create table workflow_rollup (
   cohort_completed      int not null,
   cohort_exited         int not null,
   cohort_converted      int not null,
-  cohort_settled_converted int not null,                         -- of those, ended
+  -- of those, ended
+  cohort_settled_converted  int not null,
   completed             int not null,
   exited                int not null,
   converted             int not null,
@@ -66,7 +66,7 @@ create table reason_rollup (
 
 create table goal_rollup (
   workflow_id      int not null,
-  grain        grain not null,
+  grain            grain not null,
   bucket           timestamptz not null,
   version          int not null,
   goal_id          int not null,

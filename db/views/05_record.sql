@@ -32,14 +32,21 @@ set enable_nestloop = off
 set enable_seqscan = off
 set search_path = weir, pg_temp as $$
 declare
-  fresh  int[];
-  total  int := json_array_length(events);
+  fresh     int[];
+  total     int := json_array_length(events);
+  names     uuid[] := array(select distinct e.w from json_to_recordset(events) as e(w uuid) order by 1);
+  mine      uuid[];
+  ids       int[];
+  versions  int[];
 begin
   insert into workflow (workflow_uuid, account_id)
-  select distinct e.w, account from json_to_recordset(events) as e(w uuid)
-  where not exists (select from workflow known where known.workflow_uuid = e.w)
-  order by e.w
+  select named, account from unnest(names) as named
+  where not exists (select from workflow known where known.workflow_uuid = named offset 0)
   on conflict (workflow_uuid) do nothing;
+  select array_agg(named), array_agg(w.workflow_id), array_agg(w.newest_version) into mine, ids, versions
+  from unnest(names) as named cross join lateral (
+    select * from workflow known where known.workflow_uuid = named and known.account_id = account offset 0
+  ) w;
 
   -- One statement for all that is new; digests are of the content as it was given, so that a
   -- version registered in between does not turn a retry into a conflict.
@@ -51,7 +58,7 @@ begin
       w uuid, x uuid, i text, t event_type, at timestamptz, c text, v int, q bigint,
       s uuid, ok boolean, us bigint, src enrollment_source, r text, e text
     )) with ordinality as given(w, x, i, t, at, c, v, q, s, ok, us, src, r, e, ix)
-    join workflow w on w.workflow_uuid = given.w and w.account_id = account
+    join unnest(mine, ids, versions) as w(workflow_uuid, workflow_id, newest_version) on w.workflow_uuid = given.w
   ), candidate as materialized (
     select distinct on (workflow_id, event_digest) * from given
     order by workflow_id, event_digest, ix
@@ -95,7 +102,7 @@ begin
     w uuid, x uuid, i text, t event_type, at timestamptz, c text, v int, q bigint,
     s uuid, ok boolean, us bigint, src enrollment_source, r text, e text
   )) with ordinality as given(w, x, i, t, at, c, v, q, s, ok, us, src, r, e, ix)
-  left join workflow w on w.workflow_uuid = given.w and w.account_id = account
+  left join unnest(mine, ids) as w(workflow_uuid, workflow_id) on w.workflow_uuid = given.w
   left join lateral (
     select found.content_digest from event_key found
     where found.workflow_id = w.workflow_id

@@ -31,7 +31,10 @@ begin
   end if;
   create temp table fold_workflow (
     workflow_id int, revision bigint, zone text, goal_ends_execution boolean, conversion_window interval,
-    detail_from timestamptz
+    detail_from timestamptz, workflow_uuid uuid
+  ) on commit delete rows;
+  create temp table fold_name (  -- short ids of the steps and goals in fold_event
+    workflow_id int, subject_uuid uuid, step_id int, goal_id int
   ) on commit delete rows;
   create temp table fold_event (like event) on commit delete rows;
   create temp table fold_execution (like execution) on commit delete rows;  -- as stored
@@ -112,10 +115,13 @@ begin
       raise;
     end if;
   end;
-  -- One of them cannot be folded: each by itself, so that only that one waits.
+  -- One of them cannot be folded: each by itself, so that only that one waits. What failed has
+  -- taken back what it staged; what went well has to be cleared for the next.
   foreach hop in array claimed loop
     begin
       folded := folded + fold_claimed(array[hop], share);
+      truncate fold_workflow, fold_event, fold_name, fold_execution, fold_goal, fold_state, fold_step,
+        fold_left, fold_action, fold_sample;
     exception when others then
       failure := format('Cannot fold workflow %s: %s', hop, sqlerrm);
       raise warning '%', failure;
@@ -223,9 +229,12 @@ begin
     returning r.workflow_id, r.revision
   )
   insert into fold_workflow
-  select workflow_id, next.revision, a.time_zone, w.goal_ends_execution,
-    w.conversion_window_us * interval '1 microsecond', (select detail_from())
-  from next join workflow w using (workflow_id) join account a using (account_id);
+  select next.workflow_id, next.revision, w.time_zone, w.goal_ends_execution,
+    w.conversion_window_us * interval '1 microsecond', (select detail_from()), w.workflow_uuid
+  from next cross join lateral (
+    select known.*, a.time_zone from workflow known join account a using (account_id)
+    where known.workflow_id = next.workflow_id offset 0
+  ) w;
 end $$;
 
 -- announce_revisions(): rings 'workflow_analytics' with "uuid revision" for each workflow that changed:
@@ -234,8 +243,7 @@ create or replace function announce_revisions() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
-  perform pg_notify('workflow_analytics', w.workflow_uuid || ' ' || f.revision)
-  from fold_workflow f join workflow w using (workflow_id);
+  perform pg_notify('workflow_analytics', workflow_uuid || ' ' || revision) from fold_workflow;
 end $$;
 
 -- fold_staged(): the fold of what fold() or recompute() have staged in fold_workflow, fold_event and
@@ -261,20 +269,30 @@ begin
   perform count_samples();
 end $$;
 
--- fold_names(): short ids for steps and goals met for the first time.
+-- fold_names(): short ids for steps and goals, made for those met for the first time. Stages fold_name.
 create or replace function fold_names() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   insert into step (workflow_id, step_uuid)
   select distinct workflow_id, subject_uuid from fold_event e
-  where type in ('step.entered', 'step.completed', 'action.executed')
-    and not exists (select from step s where s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid);
+  where type in ('step.entered', 'step.completed', 'action.executed') and not exists (
+    select from step s where s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid offset 0);
 
   insert into goal (workflow_id, goal_uuid)
   select distinct workflow_id, subject_uuid from fold_event e
-  where type = 'goal.achieved'
-    and not exists (select from goal g where g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid);
+  where type = 'goal.achieved' and not exists (
+    select from goal g where g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid offset 0);
+
+  insert into fold_name
+  select met.workflow_id, met.subject_uuid, s.step_id, g.goal_id
+  from (select distinct workflow_id, subject_uuid from fold_event where subject_uuid is not null) met
+  left join lateral (
+    select * from step where workflow_id = met.workflow_id and step_uuid = met.subject_uuid offset 0
+  ) s on true
+  left join lateral (
+    select * from goal where workflow_id = met.workflow_id and goal_uuid = met.subject_uuid offset 0
+  ) g on true;
 end $$;
 
 -- fold_goals(): merges goals, then stages all goals of the touched executions in fold_goal.
@@ -285,7 +303,7 @@ begin
   insert into execution_goal as stored (workflow_id, execution_id, goal_id, occurred_at, sequence, event_id)
   select distinct on (e.workflow_id, execution_id, goal_id)
     e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
-  from fold_event e join goal g on g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid
+  from fold_event e join fold_name g on g.workflow_id = e.workflow_id and g.subject_uuid = e.subject_uuid
   where e.type = 'goal.achieved'
   order by e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
   on conflict (workflow_id, execution_id, goal_id) do update set
@@ -391,7 +409,7 @@ begin
   with arrived as materialized (
     select e.workflow_id, e.execution_id, s.step_id, e.type = 'step.completed' as completes,
       e.occurred_at, e.sequence, e.event_id
-    from fold_event e join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    from fold_event e join fold_name s on s.workflow_id = e.workflow_id and s.subject_uuid = e.subject_uuid
     where e.type in ('step.entered', 'step.completed')
   ), stored as materialized (
     select s.* from (
@@ -608,7 +626,7 @@ begin
     from fold_goal g
     join fold_state x using (workflow_id, execution_id)
     join fold_workflow w using (workflow_id)
-  ), stored as (
+  ), stored as (  -- only ever updates: by key, where an UPDATE … FROM would be a join with all goals
     insert into execution_goal (workflow_id, execution_id, goal_id, occurred_at, sequence, event_id,
       achieved_at, is_conversion)
     select workflow_id, execution_id, goal_id, occurred_at, sequence, event_id, achieved_at, is_conversion
@@ -717,7 +735,7 @@ begin
     select e.workflow_id, e.execution_id, s.step_id, e.occurred_at, e.duration_us, e.succeeded,
       x.version, x.enrolled_at is not null as counts
     from fold_event e
-    join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    join fold_name s on s.workflow_id = e.workflow_id and s.subject_uuid = e.subject_uuid
     join fold_state x on x.workflow_id = e.workflow_id and x.execution_id = e.execution_id
     where e.type = 'action.executed'
   ), parked as (
@@ -748,7 +766,9 @@ begin
       where workflow_id = x.workflow_id and execution_id = x.execution_id
         and type = 'action.executed' offset 0
     ) e
-    join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    cross join lateral (
+      select * from step where workflow_id = e.workflow_id and step_uuid = e.subject_uuid offset 0
+    ) s
     cross join lateral (values (-1, x.was_version), (1, x.version)) as move(sign, version)
     where x.was_version <> x.version
       and not exists (select from fold_event f where f.workflow_id = e.workflow_id and f.event_id = e.event_id)

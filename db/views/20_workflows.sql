@@ -21,7 +21,7 @@ declare
 begin
   insert into workflow (workflow_uuid, account_id) values (id, account)
   on conflict (workflow_uuid) do nothing;
-  select * into known from workflow where workflow_uuid = id for update;
+  select * into known from workflow where workflow_uuid = id for no key update;  -- a fold may go on naming steps
   if known.account_id <> account then
     return false;
   end if;
