@@ -44,9 +44,9 @@ export async function account({ args, sql, print }: Command): Promise<void> {
   const zone = TimeZone.safeParse(values["time-zone"] ?? "UTC");
   if (!zone.success) {
     throw new UsageError(
-      `Cannot make an account: "${
-        values["time-zone"]
-      }" is not an IANA time zone`,
+      `Cannot make an account with the time zone "${values["time-zone"]}": ${
+        zone.error.issues[0]!.message
+      }`,
     );
   }
   print((await createAccount(sql, name, zone.data)).account_uuid);

@@ -1,4 +1,4 @@
-import { ok, strictEqual } from "node:assert/strict";
+import { match, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { Duration, Instant, Reason, TimeZone, Uuid } from "../../db/schema.ts";
 import { dbTest } from "../harness.ts";
@@ -23,13 +23,66 @@ Deno.test("Reason is one lower snake case word of at most 64", () => {
 });
 
 Deno.test("TimeZone is a zone by name", () => {
-  for (const good of ["UTC", "Europe/Paris", "Etc/GMT+12", "EST5EDT"]) {
+  for (const good of ["UTC", "prc", "Europe/Paris", "Etc/GMT+12", "EST5EDT"]) {
     ok(TimeZone.safeParse(good).success, good);
   }
   for (const wrong of ["", "+05:30", "UTC+3", "Europe/", "Nowhere", "UTC\n"]) {
     ok(!TimeZone.safeParse(wrong).success, wrong);
   }
 });
+
+Deno.test("TimeZone refuses abbreviations and says what to write", () => {
+  for (const wrong of ["CET", "cet", "EST", "Ist", "PST", "BST"]) {
+    match(TimeZone.safeParse(wrong).error!.issues[0]!.message, /Area\/City/);
+  }
+});
+
+/** Around most clock changes of the year, but none that zone data of last year lacks. */
+const DAYS_OF_2026 = [
+  "2026-01-15",
+  "2026-03-09",
+  "2026-03-29",
+  "2026-03-30",
+  "2026-04-06",
+  "2026-07-15",
+  "2026-10-05",
+  "2026-10-26",
+];
+
+/** What IANA calls links, and browsers do not list. */
+const LINKS = [
+  ...["Japan", "Cuba", "GB", "NZ", "Eire", "Israel", "Turkey", "Zulu", "GMT0"],
+  ...["EST5EDT", "CST6CDT", "PST8PDT", "W-SU", "NZ-CHAT", "PRC", "ROC", "ROK"],
+  ...["UCT", "GMT", "UTC", "US/Eastern", "US/Pacific", "Asia/Calcutta"],
+];
+
+dbTest("TimeZone admits only what Postgres means too", async ({ sql }) => {
+  const known = Intl.supportedValuesOf("timeZone");
+  const zones = [...known, ...LINKS, ...abbreviations()]
+    .filter((zone) => TimeZone.safeParse(zone).success);
+  ok(zones.length > 400, `${zones.length}`);
+  ok(LINKS.every((zone) => zones.includes(zone)));
+  const rows = await sql<{ zone: string; day: string; at: Date }[]>`
+    select zone, day::text as day, weir.first_instant(day, zone) as at
+    from unnest(${zones}::text[]) as zone
+    cross join unnest(${DAYS_OF_2026}::text[]::date[]) as day`;
+  strictEqual(rows.length, zones.length * DAYS_OF_2026.length);
+  for (const { zone, day, at } of rows) {
+    const start = Temporal.PlainDate.from(day).toZonedDateTime(zone);
+    strictEqual(at.getTime(), start.epochMilliseconds, `${zone} ${day}`);
+  }
+});
+
+/** Every name of three letters: some are no zone, some another one in Postgres. */
+function* abbreviations(): Generator<string> {
+  for (let n = 0; n < 26 ** 3; n++) {
+    yield String.fromCharCode(
+      65 + Math.floor(n / 676),
+      65 + Math.floor(n / 26) % 26,
+      65 + n % 26,
+    );
+  }
+}
 
 Deno.test("Duration is weeks to seconds, and not empty", () => {
   for (

@@ -110,3 +110,24 @@ dbTest(
     await rejects(page("nonsense"), SyntaxError);
   },
 );
+
+dbTest(
+  "listWorkflows() pages through names of any script",
+  async ({ sql, account }) => {
+    const { account_id } = account;
+    const names = ["а", "б", "ж"].map((letter) => letter.repeat(200));
+    for (const name of [...names, "𝔷".repeat(100)]) {
+      const definition = WorkflowDefinition.parse({ name });
+      await putWorkflow(sql, account_id, crypto.randomUUID(), definition);
+    }
+    const found: (string | null)[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = WorkflowsQuery.parse({ limit: 1, cursor });
+      const page = await listWorkflows(sql, account_id, query, NOW);
+      found.push(...page.workflows.map(({ name }) => name));
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    deepStrictEqual(found, [...names, "𝔷".repeat(100)]);
+  },
+);

@@ -211,7 +211,7 @@ Deno.test("main refuses a database that lacks migrations, and migrate brings the
     }
     const { code, err } = await runMain(env, "migrate");
     strictEqual(code, 0);
-    match(err, /\d+ files ran\n$/);
+    match(err, /\d+ files ran\n/);
     match((await runMain(env, "migrate")).err, /All was up to date\n$/);
   } finally {
     await admin(`drop database ${database} with (force)`);
