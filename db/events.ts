@@ -67,34 +67,35 @@ export async function readRecomputes(sql: Sql): Promise<number[]> {
 }
 
 /**
- * Counts all executions of a workflow anew under its present settings.
+ * Counts all executions of a workflow anew under its present settings: one long
+ * transaction, which no limit of the client's cuts short.
  *
  * @param sql Client with sessions of its own (temporary tables).
  * @param workflowId Inside id.
+ * @param signal Cancels it, so that nothing has changed.
  * @returns `false` when another session is at this workflow: try again.
+ * @throws {Error} With the code 57014 when it was cancelled.
  */
 export async function recompute(
   sql: Sql,
   workflowId: number,
+  signal?: AbortSignal,
 ): Promise<boolean> {
-  const [row] = await sql<[{ done: boolean }]>`
-    select weir.recompute(${workflowId}) as done`;
-  return row.done;
-}
-
-/**
- * How long the oldest accepted event has been waiting to be counted.
- *
- * @param sql Client.
- * @returns Seconds; 0 when none waits.
- */
-export async function readQueueAge(sql: Sql): Promise<number> {
-  const [row] = await sql<[{ seconds: number }]>`
-    select coalesce(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8 as seconds
-    from (
-      select accepted_at from weir.event_queue order by queue_id limit 1
-    ) oldest`;
-  return row.seconds;
+  return await sql.begin(async (tx) => {
+    await tx`set local statement_timeout = 0`;
+    const query = tx<[{ done: boolean }]>`
+      select weir.recompute(${workflowId}) as done`;
+    function cancel() {
+      query.cancel();
+    }
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", cancel);
+    try {
+      return (await query)[0].done;
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  });
 }
 
 /** The short keys that `weir.record_events()` reads: a batch of 1,000 is a third smaller. */

@@ -4,7 +4,6 @@ import { readAnalytics } from "../../db/analytics.ts";
 import { connect, type Sql } from "../../db/client.ts";
 import {
   fold,
-  readQueueAge,
   readRecomputes,
   recompute,
   recordEvents,
@@ -149,20 +148,6 @@ dbTest(
     const rounds: number[] = [];
     for (let n = 1; n > 0; rounds.push(n)) n = await fold(sql, 10);
     deepStrictEqual(rounds, [10, 10, 5, 0]);
-  },
-);
-
-dbTest(
-  "readQueueAge() is the age of the oldest that waits",
-  async ({ sql, account }) => {
-    strictEqual(await readQueueAge(sql), 0);
-    await recordEvents(sql, account.account_id, [enrolled()]);
-    await sql`update weir.event_queue set accepted_at = now() - interval '90 s'`;
-    await recordEvents(sql, account.account_id, [enrolled()]);
-    const age = await readQueueAge(sql);
-    ok(age >= 90 && age < 120, `${age}`);
-    await fold(sql);
-    strictEqual(await readQueueAge(sql), 0);
   },
 );
 
