@@ -98,15 +98,25 @@ export async function recordJob(sql: Sql, round: JobRound): Promise<void> {
 }
 
 /**
- * Reads how jobs, views and queue are doing, in one statement.
+ * Reads how jobs, views and queue are doing, in one statement. It hops along the
+ * queue's index from workflow to workflow: in the queue as a whole nothing says which
+ * event is the oldest.
  *
  * @param sql Client.
  */
 export async function readPipeline(sql: Sql): Promise<Pipeline> {
   const [row] = await sql<[Pipeline]>`
     select weir.scheduler() as scheduler,
-      (select coalesce(extract(epoch from clock_timestamp() - (
-        select accepted_at from weir.event_queue order by queue_id limit 1)), 0)::float8) as fold_lag_seconds,
+      (with recursive hop as (
+          (select workflow_id, accepted_at from weir.event_queue order by workflow_id, queue_id limit 1)
+          union all
+          select next.* from hop cross join lateral (
+            select q.workflow_id, q.accepted_at from weir.event_queue q where q.workflow_id > hop.workflow_id
+            order by q.workflow_id, q.queue_id limit 1
+          ) next
+        )
+        select coalesce(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8
+        from hop) as fold_lag_seconds,
       (select count(*) from (
         select from weir.event_queue limit ${QUEUE_COUNT_MAX}) waiting) as queued_events,
       (select count(*) from weir.audit_drift) as drift,
