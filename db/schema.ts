@@ -424,7 +424,8 @@ function refuseRange<Key extends string>(
 ): void {
   const days =
     (Date.parse(query[end]!) - Date.parse(query[start]!)) / 86_400_000 + 1;
-  if (days >= 1 && days <= daysMax) return;
+  // NaN where a date is none, which has been said already.
+  if (!(days < 1 || days > daysMax)) return;
   ctx.addIssue({
     code: "custom",
     path: [end],
