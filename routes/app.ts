@@ -80,7 +80,10 @@ export function createApp(deps: Deps): Hono {
 
   function onError(thrown: unknown, c: Context) {
     const problem = answerProblem(thrown, c, deps.log);
-    if (!c.req.header("accept")?.includes("text/html")) return problem;
+    // Clients of the API may accept HTML without meaning it: Java's do by default.
+    const wantsPage = !c.req.path.startsWith("/api/") &&
+      c.req.header("accept")?.includes("text/html");
+    if (!wantsPage) return problem;
     return answerErrorPage(c, toAppError(thrown).status, deps.manifest);
   }
 }
