@@ -90,18 +90,26 @@ export async function readWorkflow(
   };
 }
 
+/** What says whose a workflow is, and how it is called. */
+export interface WorkflowHead {
+  /** `null` until it is registered. */
+  name: string | null;
+  status: Workflow["status"];
+  owner_id: string | null;
+}
+
 /**
- * Reads just whose a workflow is, for the reads that need no more.
+ * Reads a workflow without its versions, which may be long.
  *
  * @returns `null` when the account has none of this id.
  */
-export async function readOwner(
+export async function readWorkflowHead(
   sql: Sql,
   accountId: number,
   workflowUuid: string,
-): Promise<{ owner_id: string | null } | null> {
-  const [row] = await sql<{ owner_id: string | null }[]>`
-    select owner_id from weir.workflow
+): Promise<WorkflowHead | null> {
+  const [row] = await sql<WorkflowHead[]>`
+    select name, status, owner_id from weir.workflow
     where workflow_uuid = ${workflowUuid} and account_id = ${accountId}`;
   return row ?? null;
 }
@@ -139,23 +147,15 @@ export async function listWorkflows(
 ): Promise<WorkflowList> {
   const after = query.cursor === undefined ? null : readCursor(query.cursor);
   const rows = await sql<ListingRow[]>`
-    select * from weir.workflow_listing(${accountId}, ${now}, ${HEADLINE_DAYS})
-    where (${query.search ?? null}::text is null
-        or strpos(lower(sort_name), lower(${query.search ?? null})) > 0)
-      and (${query.status ?? null}::text is null or status = ${
-    query.status ?? null
-  })
-      and (${ownerId ?? null}::text is null or owner_id = ${ownerId ?? null})
-      and (${after === null} or (sort_name, workflow_id) > (${
-    after?.name ?? ""
-  }::text collate "C", ${after?.id ?? 0}))
-    order by sort_name, workflow_id
-    limit ${query.limit + 1}`;
+    select * from weir.workflow_listing(${accountId}, ${now}, ${HEADLINE_DAYS},
+      ${query.search ?? null}, ${query.status ?? null}, ${ownerId ?? null},
+      ${after?.name ?? null}, ${after?.id ?? null}, ${query.limit + 1})`;
 
   const page = rows.slice(0, query.limit);
   const last = page.at(-1);
   return {
-    as_of: page[0]?.as_of ?? now.toISOString(),
+    // All of one format, so that text orders as time does.
+    as_of: page.map((row) => row.as_of).sort()[0] ?? now.toISOString(),
     workflows: page.map((row) => ({
       workflow_id: row.workflow_uuid,
       name: row.name,

@@ -9,7 +9,7 @@ import { readActions } from "../db/actions.ts";
 import { readAnalytics } from "../db/analytics.ts";
 import { readFunnel } from "../db/funnel.ts";
 import { AnalyticsQuery } from "../db/schema.ts";
-import { readOwner } from "../db/workflows.ts";
+import { readWorkflowHead } from "../db/workflows.ts";
 import { type AuthEnv, mayRead, requires } from "./_auth.ts";
 import { AppError } from "./_errors.ts";
 import { valid } from "./_valid.ts";
@@ -36,7 +36,7 @@ export function analytics({ sql, now }: Deps): Hono<AuthEnv> {
         const viewer = c.get("viewer");
         const { id } = c.req.valid("param");
         const query = c.req.valid("query");
-        const owner = await readOwner(sql, viewer.account_id, id);
+        const owner = await readWorkflowHead(sql, viewer.account_id, id);
         if (owner === null) throw new AppError("workflow_not_found");
         if (!mayRead(viewer, owner)) throw new AppError("forbidden");
 

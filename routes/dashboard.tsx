@@ -16,9 +16,8 @@ import {
   ATTRIBUTIONS,
   type Funnel,
   Uuid,
-  type Workflow,
 } from "../db/schema.ts";
-import { readWorkflow } from "../db/workflows.ts";
+import { readWorkflowHead, type WorkflowHead } from "../db/workflows.ts";
 import { chartTrend } from "../islands/columns.ts";
 import { formatInstant, formatRange } from "../islands/format.ts";
 import {
@@ -48,7 +47,7 @@ import { ErrorPage } from "./error_page.tsx";
 /** What the page shows. */
 export interface DashboardProps {
   viewer: Viewer;
-  workflow: Workflow;
+  workflow: WorkflowHead;
   analytics: Analytics;
   funnel: Funnel;
   actions: Actions;
@@ -71,15 +70,15 @@ export function dashboard(deps: PageDeps): Hono<PageEnv> {
     const viewer = c.get("viewer");
     const now = deps.now();
     const id = Uuid.safeParse(c.req.param("id")).data;
-    const workflow = id && await readWorkflow(sql, viewer.account_id, id);
-    if (!workflow || !mayRead(viewer, workflow)) {
+    const workflow = id && await readWorkflowHead(sql, viewer.account_id, id);
+    if (!id || !workflow || !mayRead(viewer, workflow)) {
       const status = workflow ? 403 : 404;
       const page = { status, manifest, viewer };
       return answerPage(c, <ErrorPage {...page} />, status);
     }
 
     const { query, problem } = readQuery(c.req.query(), viewer, now);
-    const asked = [sql, viewer.account_id, id!, query, now] as const;
+    const asked = [sql, viewer.account_id, id, query, now] as const;
     const [analytics, funnel, actions] = await Promise.all([
       readAnalytics(...asked),
       readFunnel(...asked),
@@ -131,7 +130,7 @@ export function readQuery(
 export function DashboardPage(props: DashboardProps) {
   const { viewer, workflow, analytics, funnel, actions, deps } = props;
   const { manifest } = deps;
-  const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);
+  const name = workflow.name ?? TEXT.unnamed(analytics.workflow_id);
   const trend = chartTrend(analytics.trends, analytics.as_of);
   return (
     <Page
@@ -200,8 +199,8 @@ function DashboardHeader(props: DashboardProps & { name: string }) {
   );
 }
 
-function Controls({ workflow, viewer, query, now }: DashboardProps) {
-  const path = `/workflows/${workflow.workflow_id}`;
+function Controls({ analytics, viewer, query, now }: DashboardProps) {
+  const path = `/workflows/${analytics.workflow_id}`;
   const today = localDate(now, query.tz!);
   const preset = presetOf(query, today);
   const href = (change: Partial<AnalyticsQuery>) =>
@@ -292,13 +291,13 @@ function isEmpty({ summary, trends }: Analytics): boolean {
     trends.every((point) => point.completions === 0 && point.exits === 0);
 }
 
-function FirstEvent({ workflow, viewer, query, now, deps }: DashboardProps) {
-  const path = `/workflows/${workflow.workflow_id}`;
+function FirstEvent({ analytics, viewer, query, now, deps }: DashboardProps) {
+  const path = `/workflows/${analytics.workflow_id}`;
   const longest = lastDays(localDate(now, query.tz!), PRESET_DAYS.at(-1)!);
   const shown = query.start_date <= longest.start_date;
   const target = {
     publicUrl: deps.publicUrl,
-    workflowId: workflow.workflow_id,
+    workflowId: analytics.workflow_id,
     now,
   };
   return (

@@ -11,7 +11,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { readRefresh, requestRefresh } from "../db/jobs.ts";
 import { Uuid } from "../db/schema.ts";
-import { readOwner } from "../db/workflows.ts";
+import { readWorkflowHead } from "../db/workflows.ts";
 import { type AuthEnv, mayRead, requires } from "./_auth.ts";
 import { AppError } from "./_errors.ts";
 import { valid } from "./_valid.ts";
@@ -57,7 +57,7 @@ export function refresh({ sql }: Deps): Hono<AuthEnv> {
     viewer: AuthEnv["Variables"]["viewer"],
     id: string,
   ): Promise<void> {
-    const owner = await readOwner(sql, viewer.account_id, id);
+    const owner = await readWorkflowHead(sql, viewer.account_id, id);
     if (owner === null) throw new AppError("workflow_not_found");
     if (!mayRead(viewer, owner)) throw new AppError("forbidden");
   }

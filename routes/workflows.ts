@@ -6,12 +6,13 @@
 
 import { Hono } from "hono";
 import { z } from "zod";
+import type { Grant } from "../db/access.ts";
 import { Uuid, WorkflowDefinition, WorkflowsQuery } from "../db/schema.ts";
 import {
   listWorkflows,
   putWorkflow,
-  readOwner,
   readWorkflow,
+  readWorkflowHead,
 } from "../db/workflows.ts";
 import { type AuthEnv, mayRead, ownerOf, requires } from "./_auth.ts";
 import { mediaTypeOf, readJson } from "./_body.ts";
@@ -59,9 +60,9 @@ export function workflows({ sql, now }: Deps): Hono<AuthEnv> {
           });
         }
         const body = await readJson(c.req.raw);
-        const definition = parsed(WorkflowDefinition, body);
+        const definition = ownedBy(viewer, parsed(WorkflowDefinition, body));
         // Whoever may not see a workflow may not take it over either.
-        const known = await readOwner(sql, viewer.account_id, id);
+        const known = await readWorkflowHead(sql, viewer.account_id, id);
         if (known && !mayRead(viewer, known)) throw new AppError("forbidden");
         const { account_id } = viewer;
         const workflow = await putWorkflow(sql, account_id, id, definition);
@@ -69,6 +70,15 @@ export function workflows({ sql, now }: Deps): Hono<AuthEnv> {
         return c.json(workflow);
       },
     );
+}
+
+/** A member's workflow is their own unless they name somebody: they would not see it again. */
+function ownedBy(
+  { role, user_id }: Pick<Grant, "role" | "user_id">,
+  definition: WorkflowDefinition,
+): WorkflowDefinition {
+  if (role === "admin") return definition;
+  return { ...definition, owner_id: definition.owner_id ?? user_id };
 }
 
 function refuseCursor(thrown: unknown): never {

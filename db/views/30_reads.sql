@@ -558,27 +558,50 @@ begin
       ) c));
 end $$;
 
--- workflow_listing(account, now, days): every workflow of an account with its last days, today
--- included, in the account's zone, cohort attributed. sort_name: the name, or the id, in lower case.
-create or replace function workflow_listing(account int, now timestamptz, days int)
-returns table (
-  workflow_id int, workflow_uuid uuid, name text, status text, owner_id text, sort_name text,
+-- workflow_listing(…): a page of an account's workflows by name, each with its last days, today included, in the
+-- account's zone, cohort attributed. The page is chosen first, so that its cost is not the account's.
+--
+--   search        part of the name, in any case; null for all, as
+--   only_status, only_owner
+--   after_name, after_id   sort_name and workflow_id that the page before ended with; null for the first page
+--   sort_name     the name, or the id, in lower case
+-- Callers: listWorkflows() of db/workflows.ts.
+drop function if exists workflow_listing(int, timestamptz, int);
+create or replace function workflow_listing(
+  account int, now timestamptz, days int,
+  search text, only_status text, only_owner text, after_name text, after_id int, rows_max int
+) returns table (
+  workflow_id int, workflow_uuid uuid, name text, status text, sort_name text,
   total_enrolled int, currently_active int, completed int, goals_achieved int, as_of text
 )
 language sql stable
 begin atomic
-  select w.workflow_id, w.workflow_uuid, w.name, w.status, w.owner_id,
-    lower(coalesce(w.name, w.workflow_uuid::text)) collate "C",
+  with named as (
+    select w.workflow_id, w.workflow_uuid, w.name, w.status,
+      lower(coalesce(w.name, w.workflow_uuid::text)) collate "C" as sort_name
+    from workflow w
+    where w.account_id = account
+      and (only_status is null or w.status = only_status)
+      and (only_owner is null or w.owner_id = only_owner)
+  ), page as materialized (
+    select * from named n
+    where (search is null or strpos(n.sort_name, lower(search)) > 0)
+      and (after_name is null or (n.sort_name, n.workflow_id) > (after_name collate "C", after_id))
+    order by n.sort_name, n.workflow_id
+    limit rows_max
+  ), range as (
+    select day_key(today - (days - 1)) as since, day_key(today) as until
+    from (
+      select (workflow_listing.now at time zone a.time_zone)::date as today from account a where a.account_id = account
+    ) t
+  )
+  select w.workflow_id, w.workflow_uuid, w.name, w.status, w.sort_name,
     coalesce(sums.enrolled, 0)::int,
     (coalesce(running.executions, 0) - net_ahead(w.workflow_id, workflow_listing.now, null))::int,
     coalesce(sums.completed, 0)::int, coalesce(sums.converted, 0)::int,
-    iso_instant(min(as_of(w.workflow_id, workflow_listing.now)) over ())
-  from workflow w
-  join account a using (account_id)
-  cross join lateral (
-    select day_key(today - (days - 1)) as since, day_key(today) as until
-    from (select (workflow_listing.now at time zone a.time_zone)::date as today) t
-  ) range
+    iso_instant(as_of(w.workflow_id, workflow_listing.now))
+  from page w
+  cross join range
   left join lateral (
     select sum(q.enrolled) as enrolled, sum(q.cohort_completed) as completed,
       sum(q.cohort_converted) as converted
@@ -589,5 +612,5 @@ begin atomic
   left join lateral (
     select sum(v.executions) as executions from workflow_running v where v.workflow_id = w.workflow_id
   ) running on true
-  where w.account_id = account;
+  order by w.sort_name, w.workflow_id;
 end;

@@ -10,8 +10,8 @@ import {
   durationMicroseconds,
   listWorkflows,
   putWorkflow,
-  readOwner,
   readWorkflow,
+  readWorkflowHead,
 } from "../../db/workflows.ts";
 import { dbTest, NOW } from "../harness.ts";
 
@@ -65,12 +65,12 @@ dbTest(
     const put = await putWorkflow(sql, other.account_id, WORKFLOW, theirs);
     strictEqual(put, null);
     strictEqual(await readWorkflow(sql, other.account_id, WORKFLOW), null);
-    strictEqual(await readOwner(sql, other.account_id, WORKFLOW), null);
+    strictEqual(await readWorkflowHead(sql, other.account_id, WORKFLOW), null);
     const kept = await readWorkflow(sql, account.account_id, WORKFLOW);
     strictEqual(kept!.name, "Mine");
     deepStrictEqual(
-      { ...await readOwner(sql, account.account_id, WORKFLOW) },
-      { owner_id: "ada" },
+      { ...await readWorkflowHead(sql, account.account_id, WORKFLOW) },
+      { name: "Mine", status: "active", owner_id: "ada" },
     );
   },
 );
@@ -129,5 +129,27 @@ dbTest(
       cursor = page.next_cursor ?? undefined;
     } while (cursor !== undefined);
     deepStrictEqual(found, [...names, "𝔷".repeat(100)]);
+  },
+);
+
+dbTest(
+  "listWorkflows() is as of the least that its page is",
+  async ({ sql, account }) => {
+    const { account_id } = account;
+    for (const name of ["a", "b", "c"]) {
+      const id = crypto.randomUUID();
+      await putWorkflow(
+        sql,
+        account_id,
+        id,
+        WorkflowDefinition.parse({ name }),
+      );
+      await sql`
+        update weir.workflow set recompute_since = ${NOW}::timestamptz
+          - case name when 'a' then 1 when 'b' then 2 else 3 end * interval '1 minute'
+        where workflow_uuid = ${id}`;
+    }
+    const list = await listWorkflows(sql, account_id, { limit: 2 }, NOW);
+    strictEqual(list.as_of, "2026-06-15T11:58:00.000Z");
   },
 );

@@ -472,3 +472,23 @@ dbTest("GET /workflows never shows another account's", async (world) => {
   deepStrictEqual(names(await send(world, "GET", path)), ["Welcome"]);
   deepStrictEqual(names(await send(world, "GET", path, { key })), ["Theirs"]);
 });
+
+dbTest(
+  "PUT /workflows/{id} gives a member's workflow to them",
+  async (world) => {
+    const { sql, account } = world;
+    const scopes = ["workflows:write" as const, "analytics:read" as const];
+    const grant = { scopes, userId: "ada", role: "member" as const };
+    const key = await createKey(sql, account.account_id, grant);
+    for (const definition of [DEFINITION, { ...DEFINITION, name: "Changed" }]) {
+      const answer = await send(world, "PUT", PATH, { key, json: definition });
+      deepStrictEqual([answer.status, answer.json.owner_id], [200, "ada"]);
+      strictEqual((await send(world, "GET", PATH, { key })).status, 200);
+    }
+    // They may hand it on, and an admin may give it to anybody or nobody.
+    const handed = { ...DEFINITION, owner_id: "bob" };
+    const answer = await send(world, "PUT", PATH, { key, json: handed });
+    strictEqual(answer.json.owner_id, "bob");
+    strictEqual((await put(world, DEFINITION)).json.owner_id, null);
+  },
+);
