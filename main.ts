@@ -1,6 +1,6 @@
 /**
- * Composition root: the only file that reads the environment, makes a client, or
- * knows which command was asked for.
+ * Composition root: the only file of the program that reads the environment, and
+ * that knows which command was asked for. It makes the clients that others are handed.
  *
  * @module
  */
@@ -21,7 +21,12 @@ import { createLog, type Log } from "./db/log.ts";
 import { migrate, pendingMigrations } from "./db/migrate.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
-import { isOutage } from "./routes/_errors.ts";
+import {
+  AppError,
+  isOutage,
+  PROBLEM_TYPE,
+  problemOf,
+} from "./routes/_errors.ts";
 import {
   DEFAULT_PORT,
   readSettings,
@@ -105,6 +110,11 @@ const COMMANDS: Record<string, (context: Context) => Promise<void>> = {
 
 async function demo(context: Context): Promise<void> {
   const { settings, signal } = context;
+  if (settings.DATABASE_URL) {
+    throw new Error(
+      "Cannot show the demo in another database, whose numbers may be real: unset DATABASE_URL",
+    );
+  }
   // Whoever waits for the link wants to see it, and not a line for every job.
   const log = createLog(settings.LOG_LEVEL ?? "warn");
   const { seedDemo } = await import("./workers/demo.ts");
@@ -211,15 +221,19 @@ async function run(
 ): Promise<void> {
   const { log, signal } = context;
   outliveOutages(log);
+  const onWarning = (warning: string) =>
+    log.warn("postgres warns", { warning });
   const web = connect(pooled, {
     max: 8,
     statementTimeoutMs: WEB_STATEMENT_TIMEOUT_MS,
     name: "weir serve",
+    onWarning,
   });
   const sql = connect(direct, {
     max: Math.max(1, jobs.length),
     statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
     name: "weir work",
+    onWarning,
   });
   // One of them failing ends the other.
   const failed = new AbortController();
@@ -269,7 +283,7 @@ async function answerRequests(
   options: ServeOptions,
 ): Promise<void> {
   const { createApp } = await import("./routes/app.ts");
-  const bell = createBell(sql, log);
+  const ringer = createRinger(sql, log);
   const underWay = new Set<Promise<void>>();
   // The app knows its address, and that may be any free port: so the port comes first.
   let answer: Deno.ServeHandler = refuse;
@@ -289,7 +303,7 @@ async function answerRequests(
     manifest,
     publicUrl,
     log,
-    eventsAccepted: bell.ring,
+    eventsAccepted: ringer.ring,
   }).fetch;
   if (!settings.DATABASE_URL) {
     await Deno.writeTextFile(addressFile(settings), publicUrl);
@@ -303,22 +317,20 @@ async function answerRequests(
   const tooLate = stopped(AbortSignal.timeout(DRAIN_MS_MAX));
   await Promise.race([Promise.all(underWay), tooLate]);
   await Promise.race([server.shutdown(), tooLate]);
-  bell.remove();
+  ringer.remove();
 }
 
 /** For who comes while we start or stop. */
 function refuse(): Response {
-  return Response.json(
-    { title: "Starting or stopping", status: 503, code: "stopping" },
-    {
-      status: 503,
-      headers: {
-        "content-type": "application/problem+json",
-        "retry-after": "1",
-        connection: "close",
-      },
+  const error = new AppError("stopping");
+  return Response.json(problemOf(error), {
+    status: error.status,
+    headers: {
+      "content-type": PROBLEM_TYPE,
+      "retry-after": "1",
+      connection: "close",
     },
-  );
+  });
 }
 
 function listen(
@@ -341,7 +353,7 @@ function listen(
 }
 
 /** Many commits in a short time are one wake-up, after the last of which nothing waits. */
-function createBell(
+function createRinger(
   sql: Sql,
   log: Log,
 ): { ring(): void; remove(): void } {

@@ -17,6 +17,8 @@ export interface ConnectOptions {
   statementTimeoutMs: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
+  /** Told what Postgres warns of; less than a warning is told to nobody. */
+  onWarning?(text: string): void;
 }
 
 /**
@@ -35,9 +37,12 @@ export function connect(url: string, options: ConnectOptions): Sql {
     connect_timeout: 10,
     idle_timeout: 300,
     backoff: reconnectSeconds,
-    onnotice: () => {},
+    onnotice(notice) {
+      if (notice.severity !== "WARNING") return;
+      options.onWarning?.(notice.message ?? "");
+    },
     types: {
-      bigint: postgres.BigInt && {
+      bigint: {
         to: 20,
         from: [20],
         serialize: String,

@@ -31,6 +31,7 @@ const ERRORS = {
   },
   internal: { status: 500, title: "Cannot answer because of an error of ours" },
   unavailable: { status: 503, title: "Cannot reach the database" },
+  stopping: { status: 503, title: "Cannot answer while starting or stopping" },
   query_timeout: { status: 504, title: "Cannot answer in time" },
 } as const;
 
@@ -43,6 +44,9 @@ export interface FieldError {
   path: string;
   message: string;
 }
+
+/** Media type of all of them. */
+export const PROBLEM_TYPE = "application/problem+json";
 
 /** Seconds after which a client may try again what the database could not do. */
 const RETRY_AFTER_SECONDS = 2;
@@ -139,16 +143,20 @@ export function answerProblem(
   }
   if (error.status === 401) c.header("www-authenticate", "Bearer");
   c.header("cache-control", "no-store");
-  const problem = {
-    type: `urn:weir:error:${error.code}`,
-    title: ERRORS[error.code].title,
-    status: error.status,
-    code: error.code,
-    detail: error.options.detail,
-    errors: error.options.errors,
-    ...error.options.members,
-  };
-  return c.body(JSON.stringify(problem), error.status, {
-    "content-type": "application/problem+json",
+  return c.body(JSON.stringify(problemOf(error)), error.status, {
+    "content-type": PROBLEM_TYPE,
   });
+}
+
+/** @returns What a caller may read of an error. */
+export function problemOf({ code, status, options }: AppError) {
+  return {
+    type: `urn:weir:error:${code}`,
+    title: ERRORS[code].title,
+    status,
+    code,
+    detail: options.detail,
+    errors: options.errors,
+    ...options.members,
+  };
 }

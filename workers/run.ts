@@ -32,7 +32,7 @@ export interface JobDeps {
   signal: AbortSignal;
 }
 
-/** A job that failed waits this long, then twice as long, and so on, ms. */
+/** A job that failed waits this long, then twice as long, and so on; this long always, ms. */
 const BACKOFF_MS = 1_000;
 
 /** Rounds that go well are written down together, this often, ms. */
@@ -67,9 +67,13 @@ async function loop(job: Job, deps: JobDeps): Promise<void> {
     failures = ok ? 0 : failures + 1;
     if (ok) await pause(job.everySeconds * 1_000, deps.signal, rung);
     else {
+      const backoffMs = BACKOFF_MS * 2 ** (failures - 1);
+      await pause(BACKOFF_MS, deps.signal);
+      // Who rings has other work than what failed, and must not wait for it.
       await pause(
-        Math.min(BACKOFF_MS * 2 ** (failures - 1), BACKOFF_MS_MAX),
+        Math.min(backoffMs, BACKOFF_MS_MAX) - BACKOFF_MS,
         deps.signal,
+        rung,
       );
     }
   }

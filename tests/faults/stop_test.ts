@@ -46,9 +46,12 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       server.process.kill(signal);
       await until("it drains", () => server.log().includes('"draining"'));
       const late = await fetch(`${server.url}/healthz`);
-      deepStrictEqual([late.status, (await late.json()).code], [
+      const { status, code, type } = await late.json();
+      deepStrictEqual([late.status, status, code, type], [
+        503,
         503,
         "stopping",
+        "urn:weir:error:stopping",
       ]);
       await writer.write(enrolments(1));
       await writer.close();
@@ -56,8 +59,8 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       const response = await answer;
       strictEqual(response.status, 202);
       strictEqual((await response.json()).accepted, NDJSON_CHUNK_EVENTS + 1);
-      const { code, signal: killedBy } = await server.process.status;
-      deepStrictEqual([code, killedBy], [0, null]);
+      const { code: exit, signal: killedBy } = await server.process.status;
+      deepStrictEqual([exit, killedBy], [0, null]);
       match(server.log(), /"message":"stopped"/);
     },
   );

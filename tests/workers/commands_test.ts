@@ -187,6 +187,16 @@ Deno.test("main refuses wrong settings with 1", async () => {
   ]);
 });
 
+Deno.test("main demo refuses a database of somebody else's", async () => {
+  const DATABASE_URL = "postgres://nobody@127.0.0.1:1/real";
+  const { code, err } = await runMain({ DATABASE_URL }, "demo");
+  strictEqual(code, 1);
+  match(
+    err,
+    /^Cannot show the demo in another database.*unset DATABASE_URL\n$/,
+  );
+});
+
 dbTest("main answers a wrong flag with 2", async ({ database_url }) => {
   const { code, err } = await runMain(
     { DATABASE_URL: database_url },
@@ -212,7 +222,7 @@ Deno.test("main refuses a database that lacks migrations, and migrate brings the
     const { code, err } = await runMain(env, "migrate");
     strictEqual(code, 0);
     match(err, /\d+ files ran\n/);
-    match((await runMain(env, "migrate")).err, /All was up to date\n$/);
+    match((await runMain(env, "migrate")).err, /All was up to date\n/);
   } finally {
     await admin(`drop database ${database} with (force)`);
   }

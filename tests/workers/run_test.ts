@@ -110,6 +110,32 @@ dbTest(
   },
 );
 
+dbTest("runJobs() runs again when rung, also after failures", async (world) => {
+  const startedMs: number[] = [];
+  const job: Job = {
+    name: "bad",
+    everySeconds: LONG_SECONDS,
+    wakeOn: "bell",
+    run() {
+      startedMs.push(performance.now());
+      throw new Error("no luck");
+    },
+  };
+  let rung = true;
+  await whileRunning(world, [job], async () => {
+    const ring = async () => {
+      while (rung) await world.sql`select pg_notify('bell', '')`;
+    };
+    const ringing = ring();
+    // Without a bell the fifth would begin after 1 + 2 + 4 + 8 s.
+    await until("it was tried five times", () => startedMs.length >= 5, 12);
+    rung = false;
+    await ringing;
+  });
+  // As often as that, and not more often.
+  startedMs.slice(1).forEach((ms, i) => ok(ms - startedMs[i]! >= 990));
+});
+
 dbTest(
   "runJobs() returns when told to stop, in the middle of a pause",
   async (world) => {
