@@ -51,7 +51,8 @@ Every case becomes an execution, every activity a step in order of its typical p
  * @param sql A connection with the right to write.
  * @param args What follows the word `import`.
  * @param print Takes what goes to stdout: the workflow's id, alone, at last.
- * @throws {Error} If nothing could be imported, with the reason in plain words.
+ * @throws {Error} If nothing could be imported, or not all because it contradicts what
+ * was; with the reason in plain words.
  */
 export async function importCommand(
   sql: Sql,
@@ -78,6 +79,13 @@ export async function importCommand(
     );
   }
   print(report.workflow_id);
+  if (report.conflicts > 0) {
+    throw new Error(
+      `Cannot import all of ${options.file}: ${
+        count(report.conflicts, "event")
+      } of it were imported before with other content, which stays; the rest is imported`,
+    );
+  }
 }
 
 /** Stdout is for the id. */

@@ -385,6 +385,45 @@ dbTest(
   },
 );
 
+dbTest(
+  "importCommand() keeps what is new of a grown log, and fails for what contradicts",
+  async (world) => {
+    const { sql, account } = world;
+    const text = "case,activity,time\nc,A,2026-05-01 08:00\n";
+    async function run(text: string, ...flags: string[]): Promise<string[]> {
+      const printed: string[] = [];
+      await withFile(text, async (path) => {
+        const args = [path, "--account", account.account_uuid, "--allow-old"]
+          .concat("--workflow", "Grown", ...flags);
+        await importCommand(sql, args, (line) => printed.push(line))
+          .catch((error) => printed.push(error.message));
+      });
+      return printed;
+    }
+    strictlyOne(await run(text));
+    const grown = `${text}c,B,2026-05-01 09:00\n`;
+    const [, problem] = await run(grown);
+    assert.match(problem!, /^Cannot import all of .*1 event of it/);
+    // The new step is there, and the end where it was.
+    const [{ steps, ends }] = await sql<[{ steps: number; ends: Date }]>`
+      select (select count(*)::int from weir.execution_step) as steps, ended_at as ends
+      from weir.execution`;
+    assert.deepEqual([steps, ends.toISOString()], [
+      2,
+      "2026-05-01T08:00:00.000Z",
+    ]);
+    // What was left open has no end that could move.
+    const open = ["--unended", "open", "--workflow", "Open"];
+    strictlyOne(await run(text, ...open));
+    strictlyOne(await run(grown, ...open));
+  },
+);
+
+/** An id, and no complaint after it. */
+function strictlyOne(printed: string[]): void {
+  assert.equal(printed.length, 1, printed.join("\n"));
+}
+
 dbTest("importCommand() fails when nothing can be used", async (world) => {
   const old = "case,activity,time\nc,A,1999-01-01\n";
   await withFile(old, async (path) => {
