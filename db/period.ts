@@ -16,7 +16,6 @@ export interface Head {
   /** Instants: the buckets begin at all but the last, which is the range's end. */
   bounds: string[];
   as_of: string;
-  revision: number;
   /** Of the version that was asked for, in order. */
   steps: Step[];
 }

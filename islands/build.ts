@@ -16,8 +16,9 @@ const MANIFEST = "manifest.json";
 
 /**
  * Builds everything the browser loads. Every PascalCase `.tsx` in this folder is
- * an island; there is no list to keep. A server that runs from the same folder, or
- * builds into it at the same moment, is not disturbed.
+ * an island; there is no list to keep. Files appear whole, so that who builds the same
+ * at the same moment, or serves it, is not disturbed; a server of another build that
+ * runs from this folder loses its files.
  *
  * @param outDir Where to write, ending in a slash; what is not of this build goes.
  * @returns What was also written to `manifest.json`.

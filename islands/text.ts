@@ -67,7 +67,6 @@ export const TEXT = {
     from: "From",
     to: "To",
     apply: "Apply",
-    zone: "Time zone",
     asOf: "as of",
     attribution: "Count by",
     attributions: { cohort: "Enrolment", event: "Event" },
@@ -110,7 +109,6 @@ export const TEXT = {
     },
     wholeRange: "Whole range",
     unfinished: "The dashed end is today, which is not over yet.",
-    unfinishedOnly: "Today is not over yet.",
     soFar: "so far",
     date: "Date",
     table: "Show the numbers as a table",
@@ -138,7 +136,6 @@ export const TEXT = {
     caption:
       "Steps of the workflow: of those enrolled in this range, how many entered each step and what became of them there",
     step: "Step",
-    flow: "Flow",
     entered: "Entered",
     fates: {
       completed: "Completed",
@@ -254,7 +251,6 @@ export const TEXT = {
     failed: {
       title: "Something broke on our side",
       lead: "Your data is safe, and the error is in the log. Try again.",
-      reference: "Reference",
     },
   },
 } as const;

@@ -27,20 +27,12 @@ export interface PageDeps {
   publicUrl: string;
 }
 
-/** Who looks at a page. */
-export type Viewer = Grant;
-
-/** What authentication leaves in the context of every page but sign-in. */
-export interface PageEnv {
-  Variables: { viewer: Viewer };
-}
-
 /** What the document is made of. */
 export interface PageProps {
   title: string;
   manifest: Manifest;
   /** `null` where nobody is signed in. */
-  viewer: Viewer | null;
+  viewer: Grant | null;
   /** Islands in the page, loaded together with it. */
   islands?: string[];
   children: ComponentChildren;
@@ -75,7 +67,7 @@ export function Page(
 }
 
 function SiteHeader(
-  { manifest, viewer }: { manifest: Manifest; viewer: Viewer | null },
+  { manifest, viewer }: { manifest: Manifest; viewer: Grant | null },
 ) {
   return (
     <header class="site">

@@ -6,6 +6,7 @@
 
 import { Hono } from "hono";
 import { z } from "zod";
+import type { Grant } from "../db/access.ts";
 import { readActions } from "../db/actions.ts";
 import { readAnalytics } from "../db/analytics.ts";
 import { readFunnel } from "../db/funnel.ts";
@@ -30,23 +31,16 @@ import {
 import { TEXT } from "../islands/text.ts";
 import TrendChart from "../islands/TrendChart.tsx";
 import { ActionsSection } from "./_actions.tsx";
-import { mayRead } from "./_auth.ts";
+import { type AuthEnv, mayRead } from "./_auth.ts";
 import { Command, eventCommand, keyCommand } from "./_commands.tsx";
 import { FunnelSection } from "./_funnel.tsx";
 import { Headline, Lists } from "./_headline.tsx";
-import {
-  answerPage,
-  Island,
-  Page,
-  type PageDeps,
-  type PageEnv,
-  type Viewer,
-} from "./_page.tsx";
+import { answerPage, Island, Page, type PageDeps } from "./_page.tsx";
 import { ErrorPage } from "./error_page.tsx";
 
 /** What the page shows. */
 export interface DashboardProps {
-  viewer: Viewer;
+  viewer: Grant;
   workflow: WorkflowHead;
   analytics: Analytics;
   funnel: Funnel;
@@ -64,8 +58,8 @@ export interface DashboardProps {
  * @param deps Of the program.
  * @returns A sub-app that expects a signed-in viewer.
  */
-export function dashboard(deps: PageDeps): Hono<PageEnv> {
-  return new Hono<PageEnv>().get("/workflows/:id", async (c) => {
+export function dashboard(deps: PageDeps): Hono<AuthEnv> {
+  return new Hono<AuthEnv>().get("/workflows/:id", async (c) => {
     const { manifest, sql } = deps;
     const viewer = c.get("viewer");
     const now = deps.now();
@@ -104,7 +98,7 @@ export function dashboard(deps: PageDeps): Hono<PageEnv> {
  */
 export function readQuery(
   params: Record<string, string>,
-  viewer: Pick<Viewer, "time_zone">,
+  viewer: Pick<Grant, "time_zone">,
   now: Date,
 ): { query: AnalyticsQuery; problem: string | null } {
   const { start_date, end_date, tz, attribution, version } = params;
@@ -244,7 +238,7 @@ function Controls({ analytics, viewer, query, now }: DashboardProps) {
 function RangeForm({ path, query, viewer }: {
   path: string;
   query: AnalyticsQuery;
-  viewer: Viewer;
+  viewer: Grant;
 }) {
   const kept = toParams(query, viewer);
   kept.delete("start_date");
@@ -273,7 +267,7 @@ function RangeForm({ path, query, viewer }: {
 }
 
 /** The URL says only what is not the default, so that it stays readable. */
-function toParams(query: AnalyticsQuery, viewer: Viewer): URLSearchParams {
+function toParams(query: AnalyticsQuery, viewer: Grant): URLSearchParams {
   const params = new URLSearchParams({
     start_date: query.start_date,
     end_date: query.end_date,

@@ -8,7 +8,8 @@ import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Manifest } from "../islands/build.ts";
 import { TEXT } from "../islands/text.ts";
-import { answerPage, Page, type Viewer } from "./_page.tsx";
+import type { Grant } from "../db/access.ts";
+import { answerPage, Page } from "./_page.tsx";
 
 /** What an error page shows. */
 export interface ErrorPageProps {
@@ -16,14 +17,12 @@ export interface ErrorPageProps {
   status: number;
   manifest: Manifest;
   /** `null` where nobody is signed in, or it is not known. */
-  viewer: Viewer | null;
-  /** Of the log line, so that the operator finds it. */
-  reference?: string;
+  viewer: Grant | null;
 }
 
 /** What went wrong, in the design of the other pages. */
 export function ErrorPage(
-  { status, manifest, viewer, reference }: ErrorPageProps,
+  { status, manifest, viewer }: ErrorPageProps,
 ) {
   const { title, lead } = wordsFor(status);
   return (
@@ -32,11 +31,6 @@ export function ErrorPage(
         <p class="message-code">{status}</p>
         <h1>{title}</h1>
         <p>{lead}</p>
-        {reference && (
-          <p class="muted">
-            {TEXT.errors.failed.reference}: <code>{reference}</code>
-          </p>
-        )}
         <p>
           <a class="button" href="/">{TEXT.errors.home}</a>
         </p>

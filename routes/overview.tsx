@@ -5,6 +5,7 @@
  */
 
 import { Hono } from "hono";
+import type { Grant } from "../db/access.ts";
 import {
   WORKFLOW_STATUSES,
   type WorkflowList,
@@ -15,24 +16,18 @@ import { listWorkflows } from "../db/workflows.ts";
 import { formatCount, formatInstant, formatRate } from "../islands/format.ts";
 import { DEFAULT_DAYS } from "../islands/range.ts";
 import { TEXT } from "../islands/text.ts";
-import { ownerOf } from "./_auth.ts";
+import { type AuthEnv, ownerOf } from "./_auth.ts";
 import {
   Command,
   eventCommand,
   keyCommand,
   workflowCommand,
 } from "./_commands.tsx";
-import {
-  answerPage,
-  Page,
-  type PageDeps,
-  type PageEnv,
-  type Viewer,
-} from "./_page.tsx";
+import { answerPage, Page, type PageDeps } from "./_page.tsx";
 
 /** What the page shows. */
 export interface OverviewProps {
-  viewer: Viewer;
+  viewer: Grant;
   list: WorkflowList;
   query: WorkflowsQuery;
   now: Date;
@@ -48,8 +43,8 @@ const FIRST_WORKFLOW = "00000000-0000-4000-8000-000000000000";
  * @param deps Of the program.
  * @returns A sub-app that expects a signed-in viewer.
  */
-export function overview(deps: PageDeps): Hono<PageEnv> {
-  return new Hono<PageEnv>().get("/", async (c) => {
+export function overview(deps: PageDeps): Hono<AuthEnv> {
+  return new Hono<AuthEnv>().get("/", async (c) => {
     const viewer = c.get("viewer");
     const now = deps.now();
     const query = readQuery(c.req.query());

@@ -6,7 +6,7 @@
  */
 
 import { type Event, SOURCES } from "../db/schema.ts";
-import { pick, type Random, uuidOf } from "../workers/_random.ts";
+import { pick, type Random, uuidOfWords } from "../workers/_random.ts";
 
 /** Steps, and goals, of every workflow made here. */
 const STEPS = 6;
@@ -33,7 +33,7 @@ type Fact = DistributiveOmit<Event, Envelope>;
  * @returns The id of its n-th step.
  */
 export function stepIdOf(workflowId: string, n: number): string {
-  return uuidOf(workflowId, "step", n);
+  return uuidOfWords(workflowId, "step", n);
 }
 
 /**
@@ -42,7 +42,7 @@ export function stepIdOf(workflowId: string, n: number): string {
  * @returns The id of its n-th goal.
  */
 export function goalIdOf(workflowId: string, n: number): string {
-  return uuidOf(workflowId, "goal", n);
+  return uuidOfWords(workflowId, "goal", n);
 }
 
 /**
@@ -65,7 +65,7 @@ export function journeyOf(
     ({
       id: `${name}-${i}`,
       workflow_id: workflowId,
-      execution_id: uuidOf(workflowId, name),
+      execution_id: uuidOfWords(workflowId, name),
       contact_id,
       occurred_at: new Date(startMs + Math.round(seconds) * 1_000)
         .toISOString(),

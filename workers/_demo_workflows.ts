@@ -6,7 +6,7 @@
  */
 
 import { type Goal, type Step, WorkflowDefinition } from "../db/schema.ts";
-import { uuidOf } from "./_random.ts";
+import { uuidOfWords } from "./_random.ts";
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
@@ -587,7 +587,7 @@ export const DEMO_ACCOUNTS: readonly DemoAccount[] = [
  * @returns Its id, the same in every installation.
  */
 export function workflowIdOf(workflow: DemoWorkflow): string {
-  return uuidOf("demo", workflow.key);
+  return uuidOfWords("demo", workflow.key);
 }
 
 /**
@@ -596,7 +596,7 @@ export function workflowIdOf(workflow: DemoWorkflow): string {
  * @returns The step's id, the same in every version.
  */
 export function stepIdOf(workflow: DemoWorkflow, stepKey: string): string {
-  return uuidOf("demo", workflow.key, "step", stepKey);
+  return uuidOfWords("demo", workflow.key, "step", stepKey);
 }
 
 /**
@@ -605,7 +605,7 @@ export function stepIdOf(workflow: DemoWorkflow, stepKey: string): string {
  * @returns The goal's id.
  */
 export function goalIdOf(workflow: DemoWorkflow, goalKey: string): string {
-  return uuidOf("demo", workflow.key, "goal", goalKey);
+  return uuidOfWords("demo", workflow.key, "goal", goalKey);
 }
 
 /**

@@ -70,11 +70,6 @@ export class History {
     return this.#rowCases.length;
   }
 
-  /** How many cases there are. */
-  get caseCount(): number {
-    return this.#caseIds.length;
-  }
-
   /** The activities' names, in the order they appeared. */
   get activities(): readonly string[] {
     return this.#activities;
@@ -129,7 +124,7 @@ export class History {
       return { name, lead: others.length === 0 ? 0.5 : sum / others.length };
     }).sort((a, b) => b.lead - a.lead)
       .map(({ name }, order) => ({
-        step_id: uuidOf(options.workflowId, "step", name),
+        step_id: uuidV5(options.workflowId, "step", name),
         name,
         type: options.goals.includes(name) ? "goal" : "action",
         order,
@@ -169,7 +164,7 @@ export class History {
       activities: this.#activities,
       has: this.#has,
       stepIds: this.#activities.map((name) =>
-        uuidOf(options.workflowId, "step", name)
+        uuidV5(options.workflowId, "step", name)
       ),
     };
     for (const { caseId, moments } of this.#cases()) {
@@ -250,7 +245,7 @@ class Execution {
     this.#telling = telling;
     this.#caseId = caseId;
     this.#moments = moments;
-    this.#executionId = uuidOf(
+    this.#executionId = uuidV5(
       telling.options.workflowId,
       "execution",
       caseId,
@@ -304,7 +299,7 @@ class Execution {
     if (options.goals.includes(name) && !this.#achieved.has(name)) {
       this.#achieved.add(name);
       this.#telling.totals.goalsAchieved++;
-      const goal_id = uuidOf(options.workflowId, "goal", name);
+      const goal_id = uuidV5(options.workflowId, "goal", name);
       this.#push(micros, "achieved", goal_id, {
         type: "goal.achieved",
         goal_id,
@@ -363,7 +358,7 @@ export function goalsOf(
   options: Pick<HistoryOptions, "workflowId" | "goals">,
 ): Goal[] {
   return options.goals.map((name) => ({
-    goal_id: uuidOf(options.workflowId, "goal", name),
+    goal_id: uuidV5(options.workflowId, "goal", name),
     type: "activity",
     name,
   }));
@@ -376,7 +371,7 @@ export function goalsOf(
  * @param names What is named; `["a", "b"]` and `["a b"]` are two names.
  * @returns Always the same for the same names.
  */
-export function uuidOf(namespace: string, ...names: string[]): string {
+export function uuidV5(namespace: string, ...names: string[]): string {
   const hash = createHash("sha1")
     .update(namespace.replaceAll("-", ""), "hex")
     .update(JSON.stringify(names))

@@ -36,7 +36,7 @@ import {
   type HistoryOptions,
   type HistoryTotals,
   type Transition,
-  uuidOf,
+  uuidV5,
 } from "./_history.ts";
 import { formatInstant, parseInstant } from "./_instant.ts";
 import { readNdjson } from "./_ndjson.ts";
@@ -181,7 +181,7 @@ async function importRows(
       options.delimiter,
     )
     : readXes(log.text, options.mapping ?? {});
-  const workflowId = uuidOf(account.account_uuid, "workflow", options.workflow);
+  const workflowId = uuidV5(account.account_uuid, "workflow", options.workflow);
   const report = emptyReport(workflowId, log.format, columns);
   const history = await readHistory(
     rows,

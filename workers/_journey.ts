@@ -22,7 +22,7 @@ import {
   poisson,
   type Random,
   randomOf,
-  uuidOf,
+  uuidOfWords,
 } from "./_random.ts";
 
 const HOUR_MS = 3_600_000;
@@ -179,7 +179,7 @@ export function executionIdOf(
   enrolledAtMs: number,
   pace: Pace,
 ): string {
-  return uuidOf("demo", workflow.key, "execution", enrolledAtMs, pace);
+  return uuidOfWords("demo", workflow.key, "execution", enrolledAtMs, pace);
 }
 
 /**
@@ -229,7 +229,7 @@ function contactOf(
   const number = Math.floor(random() * 400);
   return random() < REGULARS_SHARE
     ? `contact-${String(number).padStart(4, "0")}`
-    : `contact-${uuidOf("contact", workflow.key, atMs).slice(0, 8)}`;
+    : `contact-${uuidOfWords("contact", workflow.key, atMs).slice(0, 8)}`;
 }
 
 function add(walk: Walk, fact: Fact, atMs = walk.atMs): void {

@@ -29,7 +29,7 @@ export function randomOf(...words: (string | number)[]): Random {
  * @param words What is named.
  * @returns A UUID of version 8, the one for makers' own schemes.
  */
-export function uuidOf(...words: (string | number)[]): string {
+export function uuidOfWords(...words: (string | number)[]): string {
   const text = words.join("|");
   const hex = [1, 2, 3, 4]
     .map((salt) => hash32(text, salt).toString(16).padStart(8, "0")).join("");

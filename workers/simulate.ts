@@ -7,6 +7,7 @@
 
 import type { Sql } from "../db/client.ts";
 import { enrolFast, openTraffic, recordNext, type Traffic } from "./demo.ts";
+import { EVENT_ACCEPTED } from "./fold.ts";
 import { pick, randomOf } from "./_random.ts";
 import type { Job } from "./run.ts";
 
@@ -69,7 +70,7 @@ async function recordDue(
       events += count;
     }
   }
-  if (events > 0) await sql`select pg_notify('event_accepted', '')`;
+  if (events > 0) await sql`select pg_notify(${EVENT_ACCEPTED}, '')`;
   return events;
 }
 

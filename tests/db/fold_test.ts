@@ -24,15 +24,15 @@ import {
   WorkflowDefinition,
 } from "../../db/schema.ts";
 import { putWorkflow } from "../../db/workflows.ts";
-import { randomOf, uuidOf } from "../../workers/_random.ts";
+import { randomOf, uuidOfWords } from "../../workers/_random.ts";
 import { sameAsKnown } from "../exact.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
 import { journeyOf } from "../journeys.ts";
 import { recount } from "../recount.ts";
 
-const WORKFLOW = uuidOf("workflow");
-const STEP = uuidOf("step");
-const GOAL = uuidOf("goal");
+const WORKFLOW = uuidOfWords("workflow");
+const STEP = uuidOfWords("step");
+const GOAL = uuidOfWords("goal");
 const HOUR_MS = 3_600_000;
 const DAY = AnalyticsQuery.parse({
   start_date: "2026-06-15",
@@ -58,7 +58,7 @@ function event(
   return Event.parse({
     id: `event-${made++}`,
     workflow_id: workflow,
-    execution_id: uuidOf(workflow, execution),
+    execution_id: uuidOfWords(workflow, execution),
     contact_id: "contact",
     occurred_at: `2026-06-15T${at}Z`,
     ...told,
@@ -263,7 +263,7 @@ dbTest(
     const rows = await world.sql<{ converts: boolean }[]>`
       select converted_at is not null as converts
       from weir.execution join unnest(${
-      cases.map((_, i) => uuidOf(WORKFLOW, `case-${i}`))
+      cases.map((_, i) => uuidOfWords(WORKFLOW, `case-${i}`))
     }::uuid[]) with ordinality as asked(execution_id, i) using (execution_id) order by i`;
     deepStrictEqual(
       rows.map((row) => row.converts),
@@ -311,8 +311,11 @@ dbTest(
     await settings(world, { goal_ends_execution: true });
     const [id] = await readRecomputes(sql);
     await withClient(world, async (other) => {
-      const open = await openTransaction(other, (tx) => recompute(tx, id!));
-      strictEqual(open.value, true);
+      const open = await openTransaction(
+        other,
+        (tx) => tx<[{ done: boolean }]>`select weir.recompute(${id!}) as done`,
+      );
+      strictEqual(open.value[0].done, true);
       deepStrictEqual(await summaryOf(world), before);
       // What is accepted meanwhile waits, and is not lost.
       await record(world, [enrolled("09:00:00", { execution: "late" })]);
@@ -480,7 +483,9 @@ dbTest(
   "fold() goes on with the others when one workflow cannot be folded",
   async (world) => {
     const { sql } = world;
-    const workflows = ["first", "poison", "last"].map((name) => uuidOf(name));
+    const workflows = ["first", "poison", "last"].map((name) =>
+      uuidOfWords(name)
+    );
     for (const workflow of workflows) {
       await record(world, [
         enrolled("09:00:00", { workflow }),
@@ -516,7 +521,7 @@ dbTest(
   "fold() lets no workflow wait behind the backlog of another",
   async (world) => {
     const { sql } = world;
-    const hot = uuidOf("hot");
+    const hot = uuidOfWords("hot");
     await record(
       world,
       Array.from(
@@ -524,7 +529,10 @@ dbTest(
         (_, n) => enrolled("09:00:00", { workflow: hot, execution: `${n}` }),
       ),
     );
-    const others = Array.from({ length: 299 }, (_, n) => uuidOf("other", n));
+    const others = Array.from(
+      { length: 299 },
+      (_, n) => uuidOfWords("other", n),
+    );
     await record(
       world,
       others.flatMap((workflow) => [
@@ -548,7 +556,7 @@ dbTest(
   "fold() of two sessions at once takes different workflows",
   async (world) => {
     const { sql } = world;
-    const [mine, yours] = [uuidOf("mine"), uuidOf("yours")];
+    const [mine, yours] = [uuidOfWords("mine"), uuidOfWords("yours")];
     await record(world, [enrolled("09:00:00", { workflow: mine })]);
     await withClient(world, async (other) => {
       const open = await openTransaction(other, (tx) => fold(tx));
@@ -584,7 +592,7 @@ dbTest(
       const read = await readAnalytics(sql, account_id, workflowId, DAY, now);
       return Date.parse(read!.as_of);
     }
-    const other = uuidOf("other");
+    const other = uuidOfWords("other");
     await record(world, [enrolled("09:00:00", { workflow: other })]);
     await foldAll(world);
 

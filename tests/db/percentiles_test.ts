@@ -21,7 +21,7 @@ import {
   logNormal,
   type Random,
   randomOf,
-  uuidOf,
+  uuidOfWords,
 } from "../../workers/_random.ts";
 import { dbTest, NOW, type World } from "../harness.ts";
 
@@ -57,7 +57,7 @@ const DRAWS: Record<string, (random: Random) => number> = {
 
 /** One execution, and an action of it for every sample. */
 function actionsOf(samplesUs: number[][]): Event[] {
-  const execution_id = uuidOf(WORKFLOW, "execution");
+  const execution_id = uuidOfWords(WORKFLOW, "execution");
   const common = {
     workflow_id: WORKFLOW,
     execution_id,
@@ -69,7 +69,7 @@ function actionsOf(samplesUs: number[][]): Event[] {
       ...common,
       id: `${n}-${i}`,
       type: "action.executed",
-      step_id: uuidOf(WORKFLOW, "step", n),
+      step_id: uuidOfWords(WORKFLOW, "step", n),
       status: "succeeded",
       duration_ms: us / 1_000,
     }))
@@ -100,7 +100,7 @@ async function percentilesOf(
   const answer = await readActions(sql, account.account_id, WORKFLOW, DAY, NOW);
   const rows = new Map(answer!.actions.map((row) => [row.action_id, row]));
   return samplesUs.map((_, n) => {
-    const row = rows.get(uuidOf(WORKFLOW, "step", n))!;
+    const row = rows.get(uuidOfWords(WORKFLOW, "step", n))!;
     return [row.p50_duration_ms!, row.p95_duration_ms!, row.p99_duration_ms!];
   });
 }
@@ -165,23 +165,23 @@ function historyOf(workflow_id: string): Event[] {
     });
     const facts: [number, Record<string, unknown>][] = [
       [0, { type: "execution.enrolled", source: "api" }],
-      [0, { type: "step.entered", step_id: uuidOf("step", n % 2) }],
+      [0, { type: "step.entered", step_id: uuidOfWords("step", n % 2) }],
       [random() * 9_000, {
         type: "step.completed",
-        step_id: uuidOf("step", n % 2),
+        step_id: uuidOfWords("step", n % 2),
       }],
       ...[0, 1, 2].map((i): [number, Record<string, unknown>] => [
         random() * 90_000,
         {
           type: "action.executed",
-          step_id: uuidOf("step", i % 2),
+          step_id: uuidOfWords("step", i % 2),
           status: "succeeded",
           duration_ms: Math.round(1_000 / (1 - random())),
         },
       ]),
       [random() * 90_000, {
         type: "goal.achieved",
-        goal_id: uuidOf("goal", 0),
+        goal_id: uuidOfWords("goal", 0),
       }],
       [random() * 90_000, { type: "execution.completed" }],
     ];
@@ -189,7 +189,7 @@ function historyOf(workflow_id: string): Event[] {
       ({
         id: `${n}-${i}`,
         workflow_id,
-        execution_id: uuidOf("execution", n),
+        execution_id: uuidOfWords("execution", n),
         contact_id: "contact",
         workflow_version: 1 + n % 2,
         occurred_at: enrolled.add({ seconds: Math.floor(seconds) }).toString(),
@@ -215,7 +215,7 @@ function byTime(a: Event, b: Event): number {
 
 /** Any order that has nothing to do with time, the same in every run. */
 function byChance(a: Event, b: Event): number {
-  return uuidOf(a.id) < uuidOf(b.id) ? -1 : 1;
+  return uuidOfWords(a.id) < uuidOfWords(b.id) ? -1 : 1;
 }
 
 const WAYS: Way[] = [

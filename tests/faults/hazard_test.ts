@@ -14,7 +14,7 @@ import { connect, type Sql } from "../../db/client.ts";
 import { fold, type Outcome, recordEvents } from "../../db/events.ts";
 import { type Event, WorkflowDefinition } from "../../db/schema.ts";
 import { putWorkflow } from "../../db/workflows.ts";
-import { type Random, randomOf, uuidOf } from "../../workers/_random.ts";
+import { type Random, randomOf, uuidOfWords } from "../../workers/_random.ts";
 import { type Known, sameAsKnown } from "../exact.ts";
 import { dbTest, NOW } from "../harness.ts";
 import { journeyOf, stepIdOf } from "../journeys.ts";
@@ -111,7 +111,7 @@ async function createWorld(sql: Sql): Promise<Known[]> {
     for (const i of executions.keys()) {
       all.push({
         account_id,
-        workflow_id: uuidOf(SEED, "workflow", n, i),
+        workflow_id: uuidOfWords(SEED, "workflow", n, i),
         account_zone: zone,
         events: [],
         settings: { conversion_window: "P90D", goal_ends_execution: true },

@@ -14,7 +14,7 @@ import { createAccount, createKey } from "../../db/access.ts";
 import { connect, type Sql } from "../../db/client.ts";
 import { startEmbedded } from "../../db/embedded.ts";
 import { type Event, type EventReceipt } from "../../db/schema.ts";
-import { type Random, randomOf, uuidOf } from "../../workers/_random.ts";
+import { type Random, randomOf, uuidOfWords } from "../../workers/_random.ts";
 import { type Known, sameAsKnown } from "../exact.ts";
 import { type Server, startServer, until } from "../harness.ts";
 import { journeyOf, stepIdOf } from "../journeys.ts";
@@ -39,7 +39,7 @@ const HOUR_MS = 3_600_000;
 const START_AGE_MS_MIN = 26 * HOUR_MS;
 const START_AGE_MS_MAX = 10 * 24 * HOUR_MS;
 
-const WORKFLOWS = [0, 1, 2].map((n) => uuidOf(SEED, "workflow", n));
+const WORKFLOWS = [0, 1, 2].map((n) => uuidOfWords(SEED, "workflow", n));
 
 /**
  * What is killed, and whether while a fold has written and not committed. With the

@@ -6,7 +6,7 @@ import {
   type HistoryOptions,
   type HistoryTotals,
   type Transition,
-  uuidOf,
+  uuidV5,
 } from "../../workers/_history.ts";
 
 const WORKFLOW = "5d0c7c1e-0000-4000-8000-000000000001";
@@ -55,8 +55,8 @@ function tell(
 /** `08:05 step.entered A` with the names that the ids were made of. */
 function inWords(events: Event[], activities: string[]): string[] {
   const names = new Map(activities.flatMap((name) => [
-    [uuidOf(WORKFLOW, "step", name), name],
-    [uuidOf(WORKFLOW, "goal", name), name],
+    [uuidV5(WORKFLOW, "step", name), name],
+    [uuidV5(WORKFLOW, "goal", name), name],
   ]));
   return events.map((event) => {
     const subject = "step_id" in event
@@ -225,7 +225,7 @@ function namesInOrder(cases: string[], goals: string[] = []): string[] {
   assert.deepEqual(steps.map(({ order }) => order), [...steps.keys()]);
   assert.ok(
     steps.every((step) =>
-      step.step_id === uuidOf(WORKFLOW, "step", step.name) &&
+      step.step_id === uuidV5(WORKFLOW, "step", step.name) &&
       step.type === (goals.includes(step.name) ? "goal" : "action")
     ),
   );
@@ -271,9 +271,9 @@ Deno.test("steps() puts ties by name, in whatever order they appear", () => {
   }
 });
 
-Deno.test("uuidOf() is version 5 of RFC 9562, and keeps names apart", () => {
+Deno.test("uuidV5() is version 5 of RFC 9562, and keeps names apart", () => {
   // Known answer: Python's uuid.uuid5(uuid.NAMESPACE_DNS, '["a","b"]').
   const dns = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
-  assert.equal(uuidOf(dns, "a", "b"), "bd4c1fe6-dea7-51ca-b3f3-2a90b4817ead");
-  assert.notEqual(uuidOf(dns, "a", "b"), uuidOf(dns, "a,b"));
+  assert.equal(uuidV5(dns, "a", "b"), "bd4c1fe6-dea7-51ca-b3f3-2a90b4817ead");
+  assert.notEqual(uuidV5(dns, "a", "b"), uuidV5(dns, "a,b"));
 });
