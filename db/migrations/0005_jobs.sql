@@ -33,6 +33,7 @@ create table view_revision (
   view         text not null,
   workflow_id  int not null,
   revision     bigint not null,
+  since        timestamptz not null,                             -- key of the first day that it holds
   primary key (view, workflow_id)
 ) with (fillfactor = 50);
 

@@ -56,6 +56,11 @@ begin atomic
   ) part where bound is not null;
 end;
 
+-- lock_partitions(): waits for the right to change which months there are, until the transaction ends.
+create or replace function lock_partitions() returns void
+language sql volatile
+return pg_advisory_xact_lock(1464158548, 0);
+
 -- make_partitions(today): makes the months of event and of the rollups' quarters of an hour, from the end
 -- of their history to two months ahead of today; of the rollups none that retain() has dropped. Returns
 -- how many were made. Months are UTC's, whatever the session's zone.
@@ -65,14 +70,16 @@ language plpgsql
 set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 declare
-  history  timestamptz := (
-    select substring(pg_get_expr(relpartbound, oid) from 'TO \(''([^'']+)''\)')::timestamptz
-    from pg_class where oid = 'event_history'::regclass);
+  history  timestamptz;
   parent   text;
   made     int := 0;
   month    timestamptz;
   name     text;
 begin
+  perform lock_partitions();
+  history := (
+    select substring(pg_get_expr(relpartbound, oid) from 'TO \(''([^'']+)''\)')::timestamptz
+    from pg_class where oid = 'event_history'::regclass);
   foreach parent in array array['event', 'workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup'] loop
     month := case parent when 'event' then history else greatest(history, nullif(detail_from(), 'infinity')) end;
     while month < today + interval '2 months' loop

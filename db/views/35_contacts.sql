@@ -1,8 +1,11 @@
 -- Reads with unit=contact: how many contacts, where the others count executions. Contacts of any two days
 -- do not add up, so all is read from the detail, which is promised of detail_since() on: of a range that
 -- begins before, the head alone is answered. Parameters and keys are those of 30_reads.sql; since and until
--- are instants. A day's worth of executions is planned otherwise than a year's, and planning is short beside
--- either: so these functions plan each call for itself.
+-- are instants.
+--
+-- Cost follows the executions of the range, about 10 us each in memory, and for those who were active all
+-- that are kept, about 2 us each. A day of them is planned otherwise than three months, and planning is short beside either: so
+-- these functions plan each call for itself.
 
 -- contact_facts(workflow, since, until, only_version): a row each enrolment, end and conversion between two
 -- instants, with what its execution is now.
@@ -90,7 +93,8 @@ end;
 create or replace function contacts_running(workflow int, instants timestamptz[], only_version int) returns bigint[]
 language plpgsql stable
 set search_path = weir, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan
+set work_mem = '32MB' as $$
 begin
   return array(
     -- An execution runs from the first instant after its enrolment to the last not after its end.
@@ -119,7 +123,8 @@ create or replace function contact_totals(
 ) returns jsonb
 language plpgsql stable
 set search_path = weir, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan
+set work_mem = '32MB' as $$
 begin
   return (
     select to_jsonb(x) from (
@@ -161,7 +166,8 @@ create or replace function read_contacts(
 ) returns jsonb
 language plpgsql stable
 set search_path = weir, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan
+set work_mem = '32MB' as $$
 declare
   r         record;
   bounds    timestamptz[];
@@ -267,7 +273,8 @@ create or replace function read_contact_funnel(
 ) returns jsonb
 language plpgsql stable
 set search_path = weir, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan
+set work_mem = '32MB' as $$
 declare
   r               record;
   past            record;

@@ -113,6 +113,7 @@ set search_path = weir, pg_temp as $$
 declare
   name  text := (select relname from pg_class where oid = part);
 begin
+  perform lock_partitions();
   execute format('drop table if exists %I', name || '_kept');
   execute format('create table %I (like event including all)', name || '_kept');
   execute format('alter table %I add constraint of_its_month check (occurred_at >= %L and occurred_at < %L)',
@@ -150,6 +151,7 @@ language plpgsql
 set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 begin
+  perform lock_partitions();
   for attempt in 1..12 loop
     begin
       perform set_config('lock_timeout', '400ms', true);
@@ -178,6 +180,7 @@ declare
   suffix   text;
   dropped  int := 0;
 begin
+  perform lock_partitions();
   for suffix in
     select substring(c.relname from '^workflow(_15min_.+)$')
     from pg_inherits i join pg_class c on c.oid = i.inhrelid

@@ -28,6 +28,13 @@ begin
   execute format('comment on materialized view %I is %L', name, sum);
 end $$;
 
+-- first_day_key(): the first day that views hold, as a key. 200 days are the preset ranges of up to 90 and
+-- what they are compared with. REFRESH … CONCURRENTLY costs about 10 µs a row, changed or not: two years
+-- of 20 workflows with 8 steps took 3.4 s, and these take 0.5 s (2 cores).
+create or replace function first_day_key() returns timestamptz
+language sql stable parallel safe
+return weir.day_key((now() at time zone 'UTC')::date - 200);
+
 -- Days of an account's zone, all versions together. bucket: the first local date at 00:00 UTC.
 select make_view('workflow_day_sums', 'workflow_id, bucket', $$
   select workflow_id, bucket, sum(enrolled) as enrolled, sum(enrolled_trigger) as enrolled_trigger,
@@ -37,18 +44,18 @@ select make_view('workflow_day_sums', 'workflow_id, bucket', $$
     sum(completed) as completed, sum(exited) as exited, sum(converted) as converted,
     sum(cohort_duration_us) as cohort_duration_us, sum(cohort_conversion_us) as cohort_conversion_us,
     sum(duration_us) as duration_us, sum(conversion_us) as conversion_us
-  from weir.workflow_rollup where grain = 'day' group by workflow_id, bucket$$);
+  from weir.workflow_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket$$);
 
 select make_view('step_day_sums', 'workflow_id, bucket, step_id', $$
   select workflow_id, bucket, step_id, sum(entered) as entered, sum(completed) as completed,
     sum(dropped_off) as dropped_off, sum(goal_exits) as goal_exits, sum(left_after) as left_after,
     sum(visits) as visits, sum(time_us) as time_us
-  from weir.step_rollup where grain = 'day' group by workflow_id, bucket, step_id$$);
+  from weir.step_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, step_id$$);
 
 select make_view('action_day_sums', 'workflow_id, bucket, step_id', $$
   select workflow_id, bucket, step_id, sum(executions) as executions, sum(successes) as successes,
     sum(duration_us) as duration_us
-  from weir.action_rollup where grain = 'day' group by workflow_id, bucket, step_id$$);
+  from weir.action_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, step_id$$);
 
 -- The overview of an account: 30 days up to last_day, which was today when it was refreshed. running:
 -- enrolled and not ended, whenever dated; what is dated ahead of now is to be taken off.
@@ -69,18 +76,18 @@ select make_view('workflow_headline_sums', 'workflow_id', $$
     select sum(v.executions) as executions from weir.workflow_running v where v.workflow_id = w.workflow_id
   ) running on true$$);
 
--- What reads take: the sums with the revision of their workflow that they are complete up to. They hold it
--- apart, so that a refresh writes the days that changed and not every day of a workflow that did.
+-- What reads take: the sums with the revision of their workflow that they are complete up to, and the first
+-- day that they hold. It is kept apart, so that a refresh writes the days that changed and not every day of a workflow that did.
 create or replace view workflow_days as
-select s.*, v.revision from workflow_day_sums s
+select s.*, v.revision, v.since from workflow_day_sums s
 join view_revision v on v.view = 'workflow_day_sums' and v.workflow_id = s.workflow_id;
 
 create or replace view step_days as
-select s.*, v.revision from step_day_sums s
+select s.*, v.revision, v.since from step_day_sums s
 join view_revision v on v.view = 'step_day_sums' and v.workflow_id = s.workflow_id;
 
 create or replace view action_days as
-select s.*, v.revision from action_day_sums s
+select s.*, v.revision, v.since from action_day_sums s
 join view_revision v on v.view = 'action_day_sums' and v.workflow_id = s.workflow_id;
 
 create or replace view workflow_headline as
@@ -117,10 +124,10 @@ begin
 
   begin
     -- Before the rows are read, so that what changes in between counts as changed.
-    insert into view_revision as v (view, workflow_id, revision)
-    select name, r.workflow_id, r.revision from workflow_revision r
-    on conflict (view, workflow_id) do update set revision = excluded.revision
-    where v.revision < excluded.revision;
+    insert into view_revision as v (view, workflow_id, revision, since)
+    select name, r.workflow_id, r.revision, first_day_key() from workflow_revision r
+    on conflict (view, workflow_id) do update set revision = excluded.revision, since = excluded.since
+    where (v.revision, v.since) is distinct from (excluded.revision, excluded.since);
     if (select relispopulated from pg_class where oid = to_regclass(name)) then
       execute format('refresh materialized view concurrently %I', name);
     else
@@ -160,9 +167,8 @@ declare
 begin
   foreach name in array array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums'] loop
     if not (select relispopulated from pg_class where oid = to_regclass(name)) then
-      insert into view_revision (view, workflow_id, revision)
-      select name, r.workflow_id, r.revision from workflow_revision r
-      on conflict (view, workflow_id) do update set revision = excluded.revision;
+      insert into view_revision (view, workflow_id, revision, since)
+      select name, r.workflow_id, r.revision, first_day_key() from workflow_revision r;
       execute format('refresh materialized view %I', name);
     end if;
   end loop;
