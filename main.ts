@@ -63,8 +63,11 @@ const DEMO_PORTS = 20;
 /** A read or a batch that takes longer does more harm than its failure, ms. */
 const WEB_STATEMENT_TIMEOUT_MS = 15_000;
 
-/** One round of a job, ms. */
-const WORK_STATEMENT_TIMEOUT_MS = 10 * 60_000;
+/**
+ * Jobs bound themselves by their batches; a recompute or a first retention is one
+ * statement that takes as long as it takes. 0: no limit.
+ */
+const WORK_STATEMENT_TIMEOUT_MS = 0;
 
 /** Requests that take longer to finish are cut off when we are told to stop, ms. */
 const DRAIN_MS_MAX = 10_000;
@@ -167,9 +170,14 @@ async function runMigrate({ settings }: Context): Promise<void> {
 
 async function runAudit(context: Context): Promise<void> {
   let isRight = false;
-  await administrative(async ({ sql, print }) => {
-    isRight = await auditCommand(sql, print, new Date());
-  })(context);
+  await withDatabase(context.settings, async (database) => {
+    if (context.settings.DATABASE_URL) await refuseOldSchema(database);
+    isRight = await withClient(
+      database,
+      (sql) => auditCommand(sql, (line) => console.log(line), new Date()),
+      { snapshots: true },
+    );
+  });
   if (!isRight) throw new Error("Cannot vouch for the numbers: they differ");
 }
 
@@ -235,10 +243,16 @@ async function run(
     name: "weir work",
     onWarning,
   });
+  const snapshots = connect(direct, {
+    max: 1,
+    statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
+    name: "weir audit",
+    snapshots: true,
+  });
   // One of them failing ends the other.
   const failed = new AbortController();
   const stopping = AbortSignal.any([signal, failed.signal]);
-  const parts = [runJobs(jobs, { sql, log, signal: stopping })];
+  const parts = [runJobs(jobs, { sql, snapshots, log, signal: stopping })];
   if (manifest) {
     parts.push(
       answerRequests({ ...context, signal: stopping }, web, manifest, options),
@@ -250,7 +264,9 @@ async function run(
       throw error;
     }).finally(() => Promise.allSettled(parts));
   } finally {
-    await Promise.all([web.end({ timeout: 5 }), sql.end({ timeout: 5 })]);
+    await Promise.all(
+      [web, sql, snapshots].map((client) => client.end({ timeout: 5 })),
+    );
   }
   log.info("stopped");
 }
@@ -394,8 +410,9 @@ async function withDatabase(
 async function withClient<T>(
   { direct }: Database,
   fn: (sql: Sql) => Promise<T>,
+  options: { snapshots?: boolean } = {},
 ): Promise<T> {
-  const sql = connect(direct, { max: 4, statementTimeoutMs: 0 });
+  const sql = connect(direct, { max: 4, statementTimeoutMs: 0, ...options });
   try {
     return await fn(sql);
   } finally {

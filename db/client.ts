@@ -17,6 +17,8 @@ export interface ConnectOptions {
   statementTimeoutMs: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
+  /** Every statement is a transaction of its own that sees one snapshot throughout. */
+  snapshots?: boolean;
   /** Told what Postgres warns of; less than a warning is told to nobody. */
   onWarning?(text: string): void;
 }
@@ -53,6 +55,9 @@ export function connect(url: string, options: ConnectOptions): Sql {
       application_name: options.name ?? "weir",
       statement_timeout: options.statementTimeoutMs,
       TimeZone: "UTC",
+      ...(options.snapshots
+        ? { default_transaction_isolation: "repeatable read" }
+        : {}),
     },
   }) as Sql;
 }

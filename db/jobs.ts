@@ -193,24 +193,17 @@ export async function readRefresh(
 }
 
 /**
- * Forgets what is promised to be kept no longer. May take long on its first run.
+ * Forgets what is promised to be kept no longer: many small transactions in one
+ * statement, which may take long on its first run.
  *
- * @param sql Client with sessions of its own.
+ * @param sql Client with sessions of its own and no statement timeout.
  * @param now The clock.
  * @returns What was dropped and deleted; empty when another session is at it.
  */
 export async function retain(sql: Sql, now: Date): Promise<Counts> {
-  const session = await sql.reserve();
-  try {
-    // It is many small transactions, but one statement.
-    await session`set statement_timeout = 0`;
-    const [row] = await session<[{ did: Counts }]>`
-      call weir.retain(${now}, null)`;
-    return row.did;
-  } finally {
-    await session`reset statement_timeout`.catch(() => {});
-    session.release();
-  }
+  const [row] = await sql<[{ did: Counts }]>`
+    call weir.retain(${now}, null)`;
+  return row.did;
 }
 
 /**
@@ -228,7 +221,7 @@ export async function extendPartitions(sql: Sql): Promise<number> {
 /**
  * Recomputes numbers from what lies below them, in one snapshot, while others go on.
  *
- * @param sql Client.
+ * @param sql Client with `snapshots` and no statement timeout.
  * @param sample How many executions, days and months, by chance; `null`: everything.
  * @param now The clock.
  * @returns What is wrong: of a sample how many, of everything each.
@@ -238,17 +231,14 @@ export async function audit(
   sample: number | null,
   now: Date,
 ): Promise<{ differences: number; drift: Drift[] }> {
-  return await sql.begin("isolation level repeatable read", async (tx) => {
-    await tx`set local statement_timeout = 0`;
-    const [row] = await tx<[{ differences: number }]>`
-      select weir.audit(${sample}, ${now}) as differences`;
-    const drift = sample === null
-      ? await tx<Drift[]>`
-        select relation, is_stored, should_be from weir.audit_drift
-        order by relation, coalesce(is_stored, should_be)::text, is_stored is null`
-      : [];
-    return { differences: row.differences, drift: [...drift] };
-  });
+  const [row] = await sql<[{ differences: number }]>`
+    select weir.audit(${sample}, ${now}) as differences`;
+  const drift = sample === null
+    ? await sql<Drift[]>`
+      select relation, is_stored, should_be from weir.audit_drift
+      order by relation, coalesce(is_stored, should_be)::text, is_stored is null`
+    : [];
+  return { differences: row.differences, drift: [...drift] };
 }
 
 /**

@@ -27,6 +27,8 @@ const STATEMENT_TIMEOUT_MS = 60_000;
 /** What a test is handed. */
 export interface World {
   sql: Sql;
+  /** Each statement of it sees one snapshot. */
+  snapshots: Sql;
   /** The same database, for clients of the test's own. */
   database_url: string;
   /** An account in UTC. */
@@ -71,20 +73,26 @@ export async function withDatabase(
     `create database ${database} template ${TEMPLATE} strategy wal_log`,
   );
   const database_url = urlOf(database);
-  const sql = connect(database_url, {
+  const options = {
     max: 4,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     name: "weir test",
-  });
+  };
+  const sql = connect(database_url, options);
+  const snapshots = connect(database_url, { ...options, snapshots: true });
   try {
-    await fn(await createWorld(sql, database_url));
+    await fn(await createWorld(sql, snapshots, database_url));
   } finally {
-    await sql.end({ timeout: 5 });
+    await Promise.all([sql.end({ timeout: 5 }), snapshots.end({ timeout: 5 })]);
     await admin(`drop database ${database} with (force)`);
   }
 }
 
-async function createWorld(sql: Sql, database_url: string): Promise<World> {
+async function createWorld(
+  sql: Sql,
+  snapshots: Sql,
+  database_url: string,
+): Promise<World> {
   const { account_uuid } = await createAccount(sql, "Test", "UTC");
   const account = (await findAccount(sql, account_uuid))!;
   const key = await createKey(sql, account.account_id, { scopes: [...SCOPES] });
@@ -107,6 +115,7 @@ async function createWorld(sql: Sql, database_url: string): Promise<World> {
   }
   return {
     sql,
+    snapshots,
     database_url,
     account,
     key,

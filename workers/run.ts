@@ -20,13 +20,17 @@ export interface Job {
    *
    * @returns Counts worth a log line; all 0 when there was nothing to do.
    */
-  run(deps: { sql: Sql; signal: AbortSignal }): Promise<Record<string, number>>;
+  run(
+    deps: Pick<JobDeps, "sql" | "snapshots" | "signal">,
+  ): Promise<Record<string, number>>;
 }
 
 /** What all jobs share. */
 export interface JobDeps {
   /** Has sessions of its own, no pooler between: jobs LISTEN and use temporary tables. */
   sql: Sql;
+  /** Each statement of it sees one snapshot; the audit is skipped where there is none. */
+  snapshots?: Sql;
   log: Log;
   /** Ends all loops, each at its next safe point. */
   signal: AbortSignal;

@@ -251,7 +251,8 @@ end $$;
 create or replace procedure retain(at timestamptz, inout did jsonb)
 language plpgsql as $$
 declare
-  horizon     timestamptz := at - interval '90 days';
+  -- 90 days, and what whole local dates reach back beyond them in any zone
+  horizon     timestamptz := at - interval '92 days';
   month       record;
   w           record;
   batch       record;

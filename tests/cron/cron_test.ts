@@ -95,7 +95,16 @@ cronTest("pg_cron folds and refreshes with no worker running", async (sql) => {
     select (select sum(enrolled) from weir.workflow_days)::int as view,
       (select sum(enrolled) from weir.workflow_rollup where grain = 'day')::int as rollup`;
   deepStrictEqual(days, { view: 200, rollup: 200 });
-  strictEqual((await audit(sql, null, new Date())).differences, 0);
+  const snapshots = connect(urlOf(CRON_DATABASE), {
+    max: 1,
+    statementTimeoutMs: 60_000,
+    snapshots: true,
+  });
+  try {
+    strictEqual((await audit(snapshots, null, new Date())).differences, 0);
+  } finally {
+    await snapshots.end({ timeout: 5 });
+  }
   const failed = await sql`
     select command, return_message from cron.job_run_details where status = 'failed'`;
   deepStrictEqual([...failed], []);

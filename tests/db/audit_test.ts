@@ -7,7 +7,7 @@ import { dbTest, type World } from "../harness.ts";
 import { makePast } from "./_history.ts";
 
 async function relations(world: World): Promise<string[]> {
-  const { drift } = await audit(world.sql, null, new Date());
+  const { drift } = await audit(world.snapshots, null, new Date());
   return [...new Set(drift.map((row) => row.relation))];
 }
 
@@ -15,13 +15,16 @@ dbTest("audit() finds nothing wrong with what fold() made", async (world) => {
   const { sql } = world;
   const { workflow_id } = await makePast(world);
   const now = new Date();
-  deepStrictEqual(await audit(sql, null, now), { differences: 0, drift: [] });
+  deepStrictEqual(await audit(world.snapshots, null, now), {
+    differences: 0,
+    drift: [],
+  });
   // Events that wait are not counted yet, and not missed.
   await recordExecutions(sql, workflow_id, 300, 310, 310);
-  strictEqual((await audit(sql, null, now)).differences, 0);
-  strictEqual((await audit(sql, 1_000, now)).differences, 0);
+  strictEqual((await audit(world.snapshots, null, now)).differences, 0);
+  strictEqual((await audit(world.snapshots, 1_000, now)).differences, 0);
   await fold(sql);
-  strictEqual((await audit(sql, null, now)).differences, 0);
+  strictEqual((await audit(world.snapshots, null, now)).differences, 0);
 });
 
 /** Every kind of number, made wrong. */
@@ -86,15 +89,22 @@ dbTest(
     const months = await sql`
     select from weir.workflow_rollup where grain = 'month'`;
     for (let round = 0; round < 2; round++) {
-      const { differences, drift } = await audit(sql, 100, new Date());
+      const { differences, drift } = await audit(
+        world.snapshots,
+        100,
+        new Date(),
+      );
       strictEqual(differences, 2 * months.count);
       deepStrictEqual(drift, []);
       strictEqual((await readPipeline(sql)).drift, 2 * months.count);
     }
     await shift(-1);
-    strictEqual((await audit(sql, 100, new Date())).differences, 0);
+    strictEqual((await audit(world.snapshots, 100, new Date())).differences, 0);
     strictEqual((await readPipeline(sql)).drift, 2 * months.count);
-    strictEqual((await audit(sql, null, new Date())).differences, 0);
+    strictEqual(
+      (await audit(world.snapshots, null, new Date())).differences,
+      0,
+    );
     strictEqual((await readPipeline(sql)).drift, 0);
   },
 );
@@ -108,10 +118,10 @@ dbTest("auditCommand() prints every difference", async (world) => {
   await makePast(world, 20);
   const lines: string[] = [];
   const print = (line: string) => void lines.push(line);
-  strictEqual(await auditCommand(sql, print, new Date()), true);
+  strictEqual(await auditCommand(world.snapshots, print, new Date()), true);
   deepStrictEqual(lines.splice(0), ["0 differences"]);
   await sql`update weir.workflow_running set executions = executions + 1`;
-  strictEqual(await auditCommand(sql, print, new Date()), false);
+  strictEqual(await auditCommand(world.snapshots, print, new Date()), false);
   strictEqual(lines.length, 3);
   ok(lines[0]!.startsWith("workflow_running "));
   ok(lines.some((line) => line.startsWith("workflow_running lacks {")));

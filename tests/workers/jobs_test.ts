@@ -1,9 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { connect } from "../../db/client.ts";
 import {
   fold as foldRound,
   readRecomputes,
-  recompute as recomputeWorkflow,
   recordEvents,
 } from "../../db/events.ts";
 import { readPipeline } from "../../db/jobs.ts";
@@ -30,14 +28,14 @@ function quiet(): { log: Log; lines: string[] } {
 
 /** Runs jobs until a condition holds of what is written about them. */
 async function runUntil(
-  { sql }: World,
+  { sql, snapshots }: World,
   jobs: Job[],
   what: string,
   check: (state: Awaited<ReturnType<typeof readPipeline>>) => boolean,
 ) {
   const stop = new AbortController();
   const { log, lines } = quiet();
-  const running = runJobs(jobs, { sql, log, signal: stop.signal });
+  const running = runJobs(jobs, { sql, snapshots, log, signal: stop.signal });
   try {
     await until(what, async () => check(await readPipeline(sql)));
     return { state: await readPipeline(sql), lines };
@@ -206,19 +204,4 @@ dbTest("recompute ends at once when told to stop", async (world) => {
     holder.release();
   }
   deepStrictEqual(await readRecomputes(sql), ids);
-});
-
-dbTest("recompute is not bound by the client's limit", async (world) => {
-  const [id] = await makeRecomputes(world, 1);
-  await world.sql.unsafe(`
-    create function weir.dawdle() returns trigger language plpgsql as
-      'begin perform pg_sleep(0.5); return new; end';
-    create trigger dawdle before update on weir.workflow_revision
-      for each row execute function weir.dawdle()`);
-  const sql = connect(world.database_url, { max: 1, statementTimeoutMs: 250 });
-  try {
-    ok(await recomputeWorkflow(sql, id!));
-  } finally {
-    await sql.end();
-  }
 });
