@@ -4,7 +4,10 @@
 -- schedule_jobs(): makes the schedules as they should be, and removes those of ours that should not be.
 --
 -- Returns  how many there are; 0 where there is no pg_cron, and the worker has to do.
--- Callers  migrate, on every run: pg_cron may have come since. Repeat: changes nothing.
+-- Callers  this file, and after it `deno task migrate` and `start`, on every run: pg_cron may have come
+--          since. Also, pg_cron 1.4 misses what is committed while it reads its schedules, which it does
+--          when it was just installed: the second time makes it read them again.
+-- Repeat   changes nothing.
 create or replace function schedule_jobs() returns int
 language plpgsql
 set search_path = weir, pg_temp as $$

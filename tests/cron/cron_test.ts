@@ -64,6 +64,8 @@ cronTest(
   async (sql) => {
     await sql`create extension pg_cron`;
     await migrate(sql);
+    // As `deno task migrate` does: see schedule_jobs().
+    await scheduleJobs(sql);
     deepStrictEqual(await schedules(sql), SCHEDULES);
     strictEqual((await readPipeline(sql)).scheduler, "pg_cron");
   },
