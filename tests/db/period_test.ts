@@ -58,25 +58,6 @@ dbTest(
   },
 );
 
-dbTest("day_bounds() agree with the zone's own calendar", async ({ sql }) => {
-  const zones = ["America/Havana", "Australia/Lord_Howe", "Europe/Paris"];
-  for (const zone of zones) {
-    const [row] = await sql<[{ bounds: Date[] }]>`
-      select weir.day_bounds('2026-01-01', '2026-12-31', ${zone}) as bounds`;
-    strictEqual(row.bounds.length, 366);
-    const local = new Intl.DateTimeFormat("en-CA", { timeZone: zone });
-    row.bounds.forEach((bound, i) => {
-      const day = Temporal.PlainDate.from("2026-01-01").add({ days: i });
-      strictEqual(local.format(bound), day.toString(), zone);
-      strictEqual(
-        local.format(bound.getTime() - 1),
-        day.subtract({ days: 1 }).toString(),
-        zone,
-      );
-    });
-  }
-});
-
 Deno.test("AnalyticsQuery takes two whole years and not a day more", () => {
   const ask = (start_date: string, end_date: string) =>
     AnalyticsQuery.safeParse({ start_date, end_date }).success;
