@@ -59,17 +59,17 @@ begin
     (select recompute_since from workflow w where w.workflow_id = workflow));
 end $$;
 
--- day_percentiles(workflow, what, since, until, only_version): a row each step (or 0 for the workflow)
--- with nearest ranks over days of the account, in microseconds. since, until: day keys, until not in it.
+-- day_percentiles(workflow, what, grain, since, until, only_version): a row each step (or 0 for the workflow)
+-- with nearest ranks over days or months of the account, in microseconds. since, until: keys, until not in it.
 create or replace function day_percentiles(
-  workflow int, what measure, since timestamptz, until timestamptz, only_version int
+  workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language sql stable
 begin atomic
   with bins as (
     select h.subject_id, h.bin, sum(h.samples) as samples
     from histogram_rollup h
-    where h.workflow_id = workflow and h.grain = 'day' and h.measure = what
+    where h.workflow_id = workflow and h.grain = day_percentiles.grain and h.measure = what
       and h.bucket >= since and h.bucket < until
       and (only_version is null or h.version = only_version)
     group by h.subject_id, h.bin having sum(h.samples) > 0
@@ -152,8 +152,8 @@ create or replace function percentiles(
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
-  if grain = 'day' then
-    return query select * from day_percentiles(workflow, what, since, until, only_version);
+  if grain <> '15min' then
+    return query select * from day_percentiles(workflow, what, grain, since, until, only_version);
   else
     return query select * from exact_percentiles(workflow, what, since, until, only_version);
   end if;
@@ -186,7 +186,7 @@ return case when day >= weir.detail_since(zone, now) then zone else account_zone
 -- read_head(…): what every read begins with; workflow is null when the account has none of this id.
 --
 -- tz        the zone asked for; the account's where the range begins before quarters of an hour are promised
--- grain     'day' where the zone's days are the account's, else '15min'
+-- grain     'day' where the zone's days are the account's ('month' where days are gone), else '15min'
 -- keys      in the rollups of that grain: where each bucket begins, and the end of the last
 -- until     the instant at which the range ends
 -- head      {tz, hours, buckets, bounds, as_of, revision, steps} of the answer; bounds are instants, hours says
@@ -235,10 +235,17 @@ begin
         when 'weekly' then 'IYYY-"W"IW' when 'monthly' then 'YYYY-MM' else 'YYYY-MM-DD' end)) order by ix)
       from unnest(dates) with ordinality as x(d, ix));
   end if;
+  -- Days are kept two years. Whole months of before are read as months, which are kept for ever.
+  if grain = 'day' and granularity = 'monthly' and tz = account_zone
+    and first_day < (now at time zone tz)::date - interval '2 years' and extract(day from first_day) = 1
+    and (extract(day from last_day + 1) = 1 or last_day >= (now at time zone tz)::date)
+  then
+    grain := 'month';
+  end if;
   keys := case grain
-    when 'day' then array(
-      select day_key(d) from unnest(dates || (last_day + 1)) with ordinality as x(d, ix) order by ix)
-    else bounds end;
+    when '15min' then bounds
+    else array(select day_key(d) from unnest(dates || (last_day + 1)) with ordinality as x(d, ix) order by ix)
+    end;
   head := jsonb_build_object(
     'tz', tz,
     'hours', detail,
@@ -477,7 +484,7 @@ declare
   until     timestamptz;
   last_cut  date;
 begin
-  r := read_head(account, id, first_day, last_day, zone, 'daily', only_version, now);
+  r := read_head(account, id, first_day, last_day, zone, 'monthly', only_version, now);
   if r.workflow is null then
     return null;
   end if;
@@ -532,7 +539,7 @@ declare
   since  timestamptz;
   until  timestamptz;
 begin
-  r := read_head(account, id, first_day, last_day, zone, 'daily', only_version, now);
+  r := read_head(account, id, first_day, last_day, zone, 'monthly', only_version, now);
   if r.workflow is null then
     return null;
   end if;

@@ -1,4 +1,6 @@
 -- Keeping: raw events and executions 90 days, quarters of an hour 90 days, days two years, months for ever.
+-- A workflow younger than that keeps its detail and its days as long as if all had happened since it first
+-- appeared: a history that was imported yesterday is not gone tomorrow.
 -- Nothing here changes a count: what days and months hold was counted when it happened.
 --
 -- Months of event are dropped. What is still wanted of them stays behind in a small partition in their
@@ -20,7 +22,7 @@ begin
     left join execution x on x.workflow_id = m.workflow_id and x.execution_id = m.execution_id
     left join (select distinct workflow_id, execution_id from event_queue) q
       on q.workflow_id = m.workflow_id and q.execution_id = m.execution_id
-    where q.execution_id is not null or case when x.enrolled_at is null then exists (
+    where q.execution_id is not null or w.created_at > $3 or case when x.enrolled_at is null then exists (
           select from event e
           where e.workflow_id = m.workflow_id and e.execution_id = m.execution_id and e.occurred_at >= $3)
         else x.ended_at is null or x.ended_at > $3
@@ -344,7 +346,11 @@ begin
     commit;
   end loop;
 
-  for w in select workflow_id, time_zone from weir.workflow join weir.account using (account_id) order by workflow_id loop
+  for w in
+    select f.workflow_id, f.created_at, a.time_zone
+    from weir.workflow f join weir.account a using (account_id)
+    where f.created_at <= horizon order by f.workflow_id
+  loop
     select '-infinity'::timestamptz as at, '00000000-0000-0000-0000-000000000000'::uuid as id into batch;
     loop
       if not weir.lock_job('retain') then return; end if;
@@ -356,6 +362,7 @@ begin
       end if;
       exit when batch.at is null;
     end loop;
+    continue when w.created_at > at - interval '2 years';
     foreach name in array array['workflow_day', 'reason_day', 'goal_day', 'step_day', 'action_day', 'histogram_day'] loop
       loop
         if not weir.lock_job('retain') then return; end if;

@@ -44,7 +44,8 @@ export async function makePast(
     WorkflowDefinition.parse({ name: "Past", steps }),
   );
   const [{ workflow_id }] = await sql<[{ workflow_id: number }]>`
-    select workflow_id from weir.workflow where workflow_uuid = ${workflow_uuid}`;
+    update weir.workflow set created_at = now() - interval '3 years'
+    where workflow_uuid = ${workflow_uuid} returning workflow_id`;
   const events = await recordExecutions(
     sql,
     workflow_id,

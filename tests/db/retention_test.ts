@@ -1,8 +1,9 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { readAnalytics } from "../../db/analytics.ts";
 import type { Sql } from "../../db/client.ts";
 import { fold, recordEvents } from "../../db/events.ts";
 import { audit, retain } from "../../db/jobs.ts";
-import { Event } from "../../db/schema.ts";
+import { AnalyticsQuery, Event } from "../../db/schema.ts";
 import { dbTest, type World } from "../harness.ts";
 import { recordExecutions, stepUuid } from "../bench/history.ts";
 import { DAY_MS, makePast } from "./_history.ts";
@@ -340,5 +341,50 @@ dbTest(
       1,
     );
     strictEqual(await countOf(sql, "weir.touched_month"), 0);
+  },
+);
+
+dbTest(
+  "retain() keeps a history that was imported yesterday",
+  async (world) => {
+    const { sql, snapshots } = world;
+    const { workflow_id } = await makePast(world, 50);
+    await sql`update weir.workflow set created_at = now() where workflow_id = ${workflow_id}`;
+    const before = await countOf(sql, "weir.execution");
+    const days = await daysAndMonths(sql);
+    await retain(sql, inDays(60));
+    strictEqual(await countOf(sql, "weir.execution"), before);
+    deepStrictEqual(await daysAndMonths(sql), days);
+    strictEqual((await audit(snapshots, null, inDays(60))).differences, 0);
+  },
+);
+
+dbTest(
+  "readAnalytics() answers by month, for ever, what is no longer kept as days",
+  async (world) => {
+    const { sql, account } = world;
+    const { workflow_uuid } = await makePast(world, 200);
+    const months = await sql<
+      { first: string; last: string; enrolled: number }[]
+    >`
+      select to_char(bucket at time zone 'UTC', 'YYYY-MM-DD') as first,
+        to_char(bucket at time zone 'UTC' + interval '1 month - 1 day', 'YYYY-MM-DD') as last, enrolled
+      from weir.workflow_rollup where grain = 'month' order by bucket`;
+    const query = AnalyticsQuery.parse({
+      start_date: months[0]!.first,
+      end_date: months.at(-1)!.last,
+      granularity: "monthly",
+    });
+    const at = inDays(3 * 366);
+    const read = () =>
+      readAnalytics(sql, account.account_id, workflow_uuid, query, at);
+    const before = (await read())!;
+    deepStrictEqual(
+      before.trends.map((point) => point.new_enrollments),
+      months.map((month) => month.enrolled),
+    );
+    ok((await retain(sql, at)).days! > 0);
+    deepStrictEqual((await read())!.summary, before.summary);
+    deepStrictEqual((await read())!.trends, before.trends);
   },
 );
