@@ -101,7 +101,6 @@ select make_partitions();
 
 -- grains(bucket, zone, detail_from): the buckets of every grain that a quarter of an hour belongs to; of days
 -- and months alone where it is older than those that are kept.
-drop function if exists grains(timestamptz, text);
 create or replace function grains(bucket timestamptz, zone text, detail_from timestamptz)
 returns table (grain grain, start timestamptz)
 language sql stable parallel safe

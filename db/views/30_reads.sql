@@ -189,7 +189,7 @@ return case when day >= weir.detail_since(zone, now) then zone else account_zone
 -- grain     'day' where the zone's days are the account's ('month' where days are gone), else '15min'
 -- keys      in the rollups of that grain: where each bucket begins, and the end of the last
 -- until     the instant at which the range ends
--- head      {tz, hours, buckets, bounds, as_of, revision, steps} of the answer; bounds are instants, hours says
+-- head      {tz, hours, buckets, bounds, as_of, steps} of the answer; bounds are instants, hours says
 --           whether there are any, buckets are {date, label}
 create or replace function read_head(
   account int, id uuid, first_day date, last_day date, zone text, granularity text,
@@ -252,7 +252,6 @@ begin
     'buckets', buckets,
     'bounds', (select jsonb_agg(iso_instant(b) order by ix) from unnest(bounds) with ordinality as x(b, ix)),
     'as_of', iso_instant(as_of(workflow, now)),
-    'revision', coalesce((select revision from workflow_revision r where r.workflow_id = workflow), 0),
     'steps', coalesce(definition_of(workflow, coalesce(only_version, w.newest_version))->'steps', '[]'));
 end $$;
 
@@ -573,7 +572,6 @@ end $$;
 --   after_name, after_id   sort_name and workflow_id that the page before ended with; null for the first page
 --   sort_name     the name, or the id, in lower case
 -- Callers: listWorkflows() of db/workflows.ts.
-drop function if exists workflow_listing(int, timestamptz, int);
 create or replace function workflow_listing(
   account int, now timestamptz, days int,
   search text, only_status text, only_owner text, after_name text, after_id int, rows_max int
