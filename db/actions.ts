@@ -34,7 +34,8 @@ interface ActionCounts {
 }
 
 /** What `weir.read_actions()` answers. */
-interface Counts extends Head {
+interface Counts {
+  head: Head;
   counts: ActionCounts[];
 }
 
@@ -64,12 +65,14 @@ export async function readActions(
   const counts = row.counts;
   if (counts === null) return null;
 
-  const defined = new Map(counts.steps.map((step) => [step.step_id, step]));
+  const defined = new Map(
+    counts.head.steps.map((step) => [step.step_id, step]),
+  );
   return {
     workflow_id: workflowUuid,
-    as_of: counts.as_of,
+    as_of: counts.head.as_of,
     period: {
-      ...periodOf(counts, query),
+      ...periodOf(counts.head, query),
       attribution: "event",
       unit: "execution",
     },

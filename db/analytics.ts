@@ -54,7 +54,8 @@ interface BucketSums extends Sums {
 }
 
 /** What `weir.read_analytics()` and `weir.read_contacts()` answer. */
-interface Counts extends Head {
+interface Counts {
+  head: Head;
   sums: BucketSums[];
   reasons: { reason: string; count: number }[];
   goals: {
@@ -144,8 +145,8 @@ export async function readAnalytics(
       ${query.version ?? null}, ${now}) as counts`;
   const counts = row.counts;
   if (counts === null) return null;
-  requireContacts(counts, query);
-  if (query.granularity === "hourly" && !counts.hours) {
+  requireContacts(counts.head, query);
+  if (query.granularity === "hourly" && !counts.head.hours) {
     throw new DetailExpired(
       "granularity",
       "Cannot answer by hour: hours are kept for 90 days",
@@ -159,8 +160,8 @@ export async function readAnalytics(
   const trends = trendsOf(counts, active);
   return {
     workflow_id: workflowUuid,
-    as_of: counts.as_of,
-    period: periodOf(counts, query),
+    as_of: counts.head.as_of,
+    period: periodOf(counts.head, query),
     summary: summaryOf(counts, whole, query, trends, now),
     trends,
     comparison: past && comparisonOf(counts, totalsOf(whole, query), past),
@@ -181,15 +182,13 @@ function plus(a: Sums, b: Sums): Sums {
 
 /** Executions running at each bucket's end, or now. */
 function activeOf(counts: ExecutionCounts, now: Date): number[] {
-  const { bounds, buckets, sums, running, net_after, net_ahead } = counts;
+  const { head: { bounds }, sums, running, net_after, net_ahead } = counts;
   const byPosition = new Map(sums.map((sum) => [sum.position, sum]));
   const active: number[] = [];
   // Backwards from what runs in the end: take away what began since, add what ended.
   let atEnd = running - net_after;
-  for (let i = buckets.length - 1; i >= 0; i--) {
-    active[i] = Date.parse(bounds[i + 1]!) <= now.getTime()
-      ? atEnd
-      : running - net_ahead;
+  for (let i = bounds.length - 2; i >= 0; i--) {
+    active[i] = bounds[i + 1]! <= now.getTime() ? atEnd : running - net_ahead;
     const { enrolled, completed, exited } = byPosition.get(i) ?? NOTHING;
     atEnd -= enrolled - completed - exited;
   }
@@ -197,17 +196,18 @@ function activeOf(counts: ExecutionCounts, now: Date): number[] {
 }
 
 function trendsOf(
-  { bounds, buckets, sums }: Counts,
+  { head, sums }: Counts,
   active: number[],
 ): TrendPoint[] {
+  const bounds = head.bounds.map((bound) => new Date(bound).toISOString());
   const byPosition = new Map(sums.map((sum) => [sum.position, sum]));
   let enrolled = 0;
-  return buckets.map(({ date, label }, i): TrendPoint => {
+  return head.dates.map((date, i): TrendPoint => {
     const sum = byPosition.get(i) ?? { ...NOTHING, newcomers: 0 };
     enrolled += sum.newcomers;
     return {
       date,
-      label,
+      label: head.labels[i]!,
       start: bounds[i]!,
       end: bounds[i + 1]!,
       new_enrollments: sum.enrolled,
@@ -243,9 +243,8 @@ function summaryOf(
 ): Summary {
   const { enrolled, completed, converted } = totalsOf(whole, query);
   const settled = enrolled - whole.in_progress;
-  const begun = trends.filter((point) =>
-    Date.parse(point.start) <= now.getTime()
-  );
+  const begun = counts.head.bounds.slice(0, -1)
+    .filter((start) => start <= now.getTime());
 
   const sources = SOURCES
     .map((source) => ({ source, count: whole[source] }))

@@ -48,7 +48,8 @@ interface StepCounts extends RateCounts {
 }
 
 /** What `weir.read_funnel()` and `weir.read_contact_funnel()` answer. */
-interface Counts extends Head {
+interface Counts {
+  head: Head;
   cohort: { enrolled: number; completed: number };
   counts: StepCounts[];
 }
@@ -89,14 +90,14 @@ export async function readFunnel(
       ${now}) as counts`;
   const counts = row.counts;
   if (counts === null) return null;
-  requireContacts(counts, query);
+  requireContacts(counts.head, query);
 
   const judged = stepsOf(counts);
   const points = dropOffPoints(judged.map(({ step }) => step));
   return {
     workflow_id: workflowUuid,
-    as_of: counts.as_of,
-    period: { ...periodOf(counts, query), attribution: "cohort" },
+    as_of: counts.head.as_of,
+    period: { ...periodOf(counts.head, query), attribution: "cohort" },
     funnel_steps: judged.map(({ step }) => step),
     overall_conversion: rate(counts.cohort.completed, counts.cohort.enrolled),
     drop_off_points: points,
@@ -106,7 +107,7 @@ export async function readFunnel(
 }
 
 /** The definition's steps in its order, then those it lacks by their ids. */
-function stepsOf({ steps, counts }: Counts): Judged[] {
+function stepsOf({ head: { steps }, counts }: Counts): Judged[] {
   const byId = new Map(counts.map((count) => [count.step_id, count]));
   const defined = new Set(steps.map((step) => step.step_id));
   const strangers = counts.filter((count) => !defined.has(count.step_id))

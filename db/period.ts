@@ -12,9 +12,11 @@ export interface Head {
   tz: string;
   /** Whether the range lies where hours and executions are kept. */
   hours: boolean;
-  buckets: { date: string; label: string }[];
-  /** Instants: the buckets begin at all but the last, which is the range's end. */
-  bounds: string[];
+  /** Of each bucket, as is the next. */
+  dates: string[];
+  labels: string[];
+  /** Instants, ms since 1970: the buckets begin at all but the last, which is the range's end. */
+  bounds: number[];
   as_of: string;
   /** Of the version that was asked for, in order. */
   steps: Step[];
@@ -41,8 +43,8 @@ export function periodOf(head: Head, query: AnalyticsQuery): Period {
     end_date: query.end_date,
     tz: query.tz ?? head.tz,
     tz_effective: head.tz,
-    start: head.bounds[0]!,
-    end: head.bounds.at(-1)!,
+    start: new Date(head.bounds[0]!).toISOString(),
+    end: new Date(head.bounds.at(-1)!).toISOString(),
     granularity: query.granularity,
     attribution: query.attribution,
     unit: query.unit,

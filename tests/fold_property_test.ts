@@ -1,7 +1,7 @@
 /**
  * Order never matters: random workflows and executions, their events permuted,
- * repeated, delayed, cut into batches and folded in between, settings changed in the
- * middle; every number of the three reads is the oracle's.
+ * repeated, delayed, cut into batches, folded and views refreshed in between, settings
+ * changed in the middle; every number of the three reads is the oracle's.
  *
  * `PROPERTY_SEED` repeats a run, `PROPERTY_RUNS` makes it longer.
  *
@@ -314,6 +314,7 @@ const operation = fc.record({
     { weight: 1, arbitrary: fc.constant({ read: true as const }) },
     { weight: 1, arbitrary: fc.record({ set: settings }) },
     { weight: 1, arbitrary: fc.constant({ recompute: true as const }) },
+    { weight: 1, arbitrary: fc.constant({ refresh: true as const }) },
     { weight: 1, arbitrary: fc.record({ put: definition }) },
   ),
 });
@@ -556,7 +557,9 @@ class World {
     else if ("set" in run) await this.put({ settings: run.set });
     else if ("put" in run) await this.put(run.put);
     else if ("recompute" in run) await this.#recompute();
-    else await this.#check([undefined], undefined);
+    else if ("refresh" in run) {
+      await this.#sql`call weir.refresh_views('worker', 0, null)`;
+    } else await this.#check([undefined], undefined);
   }
 
   /** Sends what has gathered, and holds the outcome of each event against the model. */
@@ -736,11 +739,20 @@ async function makeRoomAhead(sql: Sql): Promise<void> {
   }
 }
 
+/** The views hold the last 200 days, and the days of these scenarios are others. */
+async function makeViewsHoldAll(sql: Sql): Promise<void> {
+  await sql.unsafe(`
+    create or replace function weir.first_day_key() returns timestamptz
+    language sql stable parallel safe
+    return timestamptz '2000-01-01 00:00Z'`);
+}
+
 dbTest(
   "fold() ends in the oracle's numbers, in whatever order events come",
   async ({ sql }) => {
     console.info(`PROPERTY_SEED=${SEED} PROPERTY_RUNS=${RUNS}`);
     await makeRoomAhead(sql);
+    await makeViewsHoldAll(sql);
     await fc.assert(
       fc.asyncProperty(scenario, (one) => play(sql, one)),
       {

@@ -24,24 +24,28 @@ language sql immutable parallel safe
 return case when bin < 0 then 0
   else power(1.0195::float8 / 0.9805::float8, bin) * 0.9805::float8 end;
 
+-- earlier_midnight(day, zone): steps back from the later midnight for as long as the date is the same.
+create or replace function earlier_midnight(day date, zone text) returns timestamptz
+language plpgsql stable parallel safe as $$
+declare
+  instant  timestamptz := day::timestamp at time zone zone;
+begin
+  while (instant - interval '15 minutes') at time zone zone >= day::timestamp loop
+    instant := instant - interval '15 minutes';
+  end loop;
+  return instant;
+end $$;
+
 -- first_instant(day, zone): the first instant that carries this local date, or would have, in
--- a zone that skipped it. AT TIME ZONE alone takes the later of two midnights (Havana, 2026-11-01);
--- so step back for as long as the date is the same.
--- Stable: it depends on the server's zone data.
+-- a zone that skipped it. AT TIME ZONE alone takes the later of two midnights (Havana, 2026-11-01).
+-- Stable: it depends on the server's zone data. One expression, so that it is inlined: a read asks for every
+-- day of its range, and a call of a function costs ten times as much.
 create or replace function first_instant(day date, zone text) returns timestamptz
 language sql stable parallel safe
 return case
-  when ((day::timestamp at time zone zone - interval '15 minutes') at time zone zone)::date < day
+  when ((day::timestamp at time zone zone) - interval '15 minutes') at time zone zone < day::timestamp
     then day::timestamp at time zone zone
-  else (
-    with recursive back as (
-      select day::timestamp at time zone zone as instant
-      union all
-      select instant - interval '15 minutes' from back
-      where ((instant - interval '15 minutes') at time zone zone)::date >= day
-    )
-    select min(instant) from back)
-  end;
+  else weir.earlier_midnight(day, zone) end;
 
 -- detail_from(): the first quarter of an hour that is kept: where the oldest partition of them begins.
 create or replace function detail_from() returns timestamptz

@@ -556,56 +556,62 @@ begin
       ('cohort', 'cohort_conversion', conversion_us), ('conversion', 'conversion', conversion_us)
     ) as m(kind, measure, us)
     where m.kind = fact.kind and m.us is not null
+  ), counted as (
+    insert into workflow_rollup as r (workflow_id, grain, bucket, version, enrolled, enrolled_trigger,
+      enrolled_bulk, enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted,
+      cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us,
+      duration_us, conversion_us, revision)
+    select workflow_id, g.grain, g.start, version, sum(enrolled), sum(enrolled_trigger),
+      sum(enrolled_bulk), sum(enrolled_api), sum(enrolled_manual), sum(cohort_completed), sum(cohort_exited),
+      sum(cohort_converted), sum(cohort_settled_converted), sum(completed), sum(exited), sum(converted),
+      coalesce(sum(cohort_duration_us), 0), coalesce(sum(cohort_conversion_us), 0),
+      coalesce(sum(duration_us), 0), coalesce(sum(conversion_us), 0), max(revision)
+    from (
+      select workflow_id, zone, detail_from, bucket_15min(at) as bucket, version, max(revision) as revision,
+        coalesce(sum(sign) filter (where cohort), 0) as enrolled,
+        coalesce(sum(sign) filter (where cohort and source = 'trigger'), 0) as enrolled_trigger,
+        coalesce(sum(sign) filter (where cohort and source = 'bulk'), 0) as enrolled_bulk,
+        coalesce(sum(sign) filter (where cohort and source = 'api'), 0) as enrolled_api,
+        coalesce(sum(sign) filter (where cohort and source = 'manual'), 0) as enrolled_manual,
+        coalesce(sum(sign) filter (where cohort and completes), 0) as cohort_completed,
+        coalesce(sum(sign) filter (where cohort and exits), 0) as cohort_exited,
+        coalesce(sum(sign) filter (where cohort and converts), 0) as cohort_converted,
+        coalesce(sum(sign) filter (where cohort and converts and status <> 'active'), 0) as cohort_settled_converted,
+        coalesce(sum(sign) filter (where kind = 'end' and completes), 0) as completed,
+        coalesce(sum(sign) filter (where kind = 'end' and exits), 0) as exited,
+        coalesce(sum(sign) filter (where kind = 'conversion'), 0) as converted,
+        sum(sign * duration_us) filter (where cohort) as cohort_duration_us,
+        sum(sign * conversion_us) filter (where cohort) as cohort_conversion_us,
+        sum(sign * duration_us) filter (where kind = 'end') as duration_us,
+        sum(sign * conversion_us) filter (where kind = 'conversion') as conversion_us
+      from fact
+      group by workflow_id, zone, detail_from, bucket_15min(at), version
+    ) quarter cross join lateral grains(bucket, zone, detail_from) g
+    group by workflow_id, g.grain, g.start, version order by 1, 2, 3, 4
+    on conflict (workflow_id, grain, bucket, version) do update set
+      enrolled = r.enrolled + excluded.enrolled,
+      enrolled_trigger = r.enrolled_trigger + excluded.enrolled_trigger,
+      enrolled_bulk = r.enrolled_bulk + excluded.enrolled_bulk,
+      enrolled_api = r.enrolled_api + excluded.enrolled_api,
+      enrolled_manual = r.enrolled_manual + excluded.enrolled_manual,
+      cohort_completed = r.cohort_completed + excluded.cohort_completed,
+      cohort_exited = r.cohort_exited + excluded.cohort_exited,
+      cohort_converted = r.cohort_converted + excluded.cohort_converted,
+      cohort_settled_converted = r.cohort_settled_converted + excluded.cohort_settled_converted,
+      completed = r.completed + excluded.completed,
+      exited = r.exited + excluded.exited,
+      converted = r.converted + excluded.converted,
+      cohort_duration_us = r.cohort_duration_us + excluded.cohort_duration_us,
+      cohort_conversion_us = r.cohort_conversion_us + excluded.cohort_conversion_us,
+      duration_us = r.duration_us + excluded.duration_us,
+      conversion_us = r.conversion_us + excluded.conversion_us,
+      revision = excluded.revision
+    returning workflow_id, grain, bucket, revision
   )
-  insert into workflow_rollup as r (workflow_id, grain, bucket, version, enrolled, enrolled_trigger,
-    enrolled_bulk, enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted,
-    cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us,
-    duration_us, conversion_us, revision)
-  select workflow_id, g.grain, g.start, version, sum(enrolled), sum(enrolled_trigger),
-    sum(enrolled_bulk), sum(enrolled_api), sum(enrolled_manual), sum(cohort_completed), sum(cohort_exited),
-    sum(cohort_converted), sum(cohort_settled_converted), sum(completed), sum(exited), sum(converted),
-    coalesce(sum(cohort_duration_us), 0), coalesce(sum(cohort_conversion_us), 0),
-    coalesce(sum(duration_us), 0), coalesce(sum(conversion_us), 0), max(revision)
-  from (
-    select workflow_id, zone, detail_from, bucket_15min(at) as bucket, version, max(revision) as revision,
-      coalesce(sum(sign) filter (where cohort), 0) as enrolled,
-      coalesce(sum(sign) filter (where cohort and source = 'trigger'), 0) as enrolled_trigger,
-      coalesce(sum(sign) filter (where cohort and source = 'bulk'), 0) as enrolled_bulk,
-      coalesce(sum(sign) filter (where cohort and source = 'api'), 0) as enrolled_api,
-      coalesce(sum(sign) filter (where cohort and source = 'manual'), 0) as enrolled_manual,
-      coalesce(sum(sign) filter (where cohort and completes), 0) as cohort_completed,
-      coalesce(sum(sign) filter (where cohort and exits), 0) as cohort_exited,
-      coalesce(sum(sign) filter (where cohort and converts), 0) as cohort_converted,
-      coalesce(sum(sign) filter (where cohort and converts and status <> 'active'), 0) as cohort_settled_converted,
-      coalesce(sum(sign) filter (where kind = 'end' and completes), 0) as completed,
-      coalesce(sum(sign) filter (where kind = 'end' and exits), 0) as exited,
-      coalesce(sum(sign) filter (where kind = 'conversion'), 0) as converted,
-      sum(sign * duration_us) filter (where cohort) as cohort_duration_us,
-      sum(sign * conversion_us) filter (where cohort) as cohort_conversion_us,
-      sum(sign * duration_us) filter (where kind = 'end') as duration_us,
-      sum(sign * conversion_us) filter (where kind = 'conversion') as conversion_us
-    from fact
-    group by workflow_id, zone, detail_from, bucket_15min(at), version
-  ) quarter cross join lateral grains(bucket, zone, detail_from) g
-  group by workflow_id, g.grain, g.start, version order by 1, 2, 3, 4
-  on conflict (workflow_id, grain, bucket, version) do update set
-    enrolled = r.enrolled + excluded.enrolled,
-    enrolled_trigger = r.enrolled_trigger + excluded.enrolled_trigger,
-    enrolled_bulk = r.enrolled_bulk + excluded.enrolled_bulk,
-    enrolled_api = r.enrolled_api + excluded.enrolled_api,
-    enrolled_manual = r.enrolled_manual + excluded.enrolled_manual,
-    cohort_completed = r.cohort_completed + excluded.cohort_completed,
-    cohort_exited = r.cohort_exited + excluded.cohort_exited,
-    cohort_converted = r.cohort_converted + excluded.cohort_converted,
-    cohort_settled_converted = r.cohort_settled_converted + excluded.cohort_settled_converted,
-    completed = r.completed + excluded.completed,
-    exited = r.exited + excluded.exited,
-    converted = r.converted + excluded.converted,
-    cohort_duration_us = r.cohort_duration_us + excluded.cohort_duration_us,
-    cohort_conversion_us = r.cohort_conversion_us + excluded.cohort_conversion_us,
-    duration_us = r.duration_us + excluded.duration_us,
-    conversion_us = r.conversion_us + excluded.conversion_us,
-    revision = excluded.revision;
+  insert into changed_day as d (workflow_id, bucket, revision)
+  select workflow_id, bucket, max(revision) from counted where grain = 'day'
+  group by workflow_id, bucket order by workflow_id, bucket
+  on conflict (workflow_id, bucket) do update set revision = excluded.revision where d.revision < excluded.revision;
 end $$;
 
 -- count_goals(): which goals of the touched executions count now, and the difference in goal_rollup.
@@ -694,34 +700,40 @@ begin
     insert into fold_sample
     select workflow_id, 'step_time', enrolled_at, step_id, version, time_us, sign
     from change where time_us is not null
+  ), counted as (
+    insert into step_rollup as r (workflow_id, grain, bucket, version, step_id, entered, completed, dropped_off,
+      goal_exits, left_after, visits, time_us, revision)
+    select workflow_id, g.grain, g.start, version, step_id, sum(entered), sum(completed), sum(dropped_off),
+      sum(goal_exits), sum(left_after), sum(visits), sum(time_us), max(revision)
+    from (
+      select workflow_id, zone, detail_from, bucket_15min(enrolled_at) as bucket, version, step_id,
+        max(revision) as revision, sum(sign) as entered,
+        coalesce(sum(sign) filter (where completed_at is not null), 0) as completed,
+        coalesce(sum(sign) filter (where completed_at is null and status in ('exited', 'error')), 0) as dropped_off,
+        coalesce(sum(sign) filter (where completed_at is null and status in ('completed', 'goal_achieved')), 0)
+          as goal_exits,
+        coalesce(sum(sign) filter (where left_after), 0) as left_after,
+        sum(sign * greatest(visits, 1)) as visits,
+        coalesce(sum(sign * time_us), 0) as time_us
+      from change
+      group by workflow_id, zone, detail_from, bucket_15min(enrolled_at), version, step_id
+    ) quarter cross join lateral grains(bucket, zone, detail_from) g
+    group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
+    on conflict (workflow_id, grain, bucket, step_id, version) do update set
+      entered = r.entered + excluded.entered,
+      completed = r.completed + excluded.completed,
+      dropped_off = r.dropped_off + excluded.dropped_off,
+      goal_exits = r.goal_exits + excluded.goal_exits,
+      left_after = r.left_after + excluded.left_after,
+      visits = r.visits + excluded.visits,
+      time_us = r.time_us + excluded.time_us,
+      revision = excluded.revision
+    returning workflow_id, grain, bucket, revision
   )
-  insert into step_rollup as r (workflow_id, grain, bucket, version, step_id, entered, completed, dropped_off,
-    goal_exits, left_after, visits, time_us, revision)
-  select workflow_id, g.grain, g.start, version, step_id, sum(entered), sum(completed), sum(dropped_off),
-    sum(goal_exits), sum(left_after), sum(visits), sum(time_us), max(revision)
-  from (
-    select workflow_id, zone, detail_from, bucket_15min(enrolled_at) as bucket, version, step_id,
-      max(revision) as revision, sum(sign) as entered,
-      coalesce(sum(sign) filter (where completed_at is not null), 0) as completed,
-      coalesce(sum(sign) filter (where completed_at is null and status in ('exited', 'error')), 0) as dropped_off,
-      coalesce(sum(sign) filter (where completed_at is null and status in ('completed', 'goal_achieved')), 0)
-        as goal_exits,
-      coalesce(sum(sign) filter (where left_after), 0) as left_after,
-      sum(sign * greatest(visits, 1)) as visits,
-      coalesce(sum(sign * time_us), 0) as time_us
-    from change
-    group by workflow_id, zone, detail_from, bucket_15min(enrolled_at), version, step_id
-  ) quarter cross join lateral grains(bucket, zone, detail_from) g
-  group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
-  on conflict (workflow_id, grain, bucket, step_id, version) do update set
-    entered = r.entered + excluded.entered,
-    completed = r.completed + excluded.completed,
-    dropped_off = r.dropped_off + excluded.dropped_off,
-    goal_exits = r.goal_exits + excluded.goal_exits,
-    left_after = r.left_after + excluded.left_after,
-    visits = r.visits + excluded.visits,
-    time_us = r.time_us + excluded.time_us,
-    revision = excluded.revision;
+  insert into changed_day as d (workflow_id, bucket, revision)
+  select workflow_id, bucket, max(revision) from counted where grain = 'day'
+  group by workflow_id, bucket order by workflow_id, bucket
+  on conflict (workflow_id, bucket) do update set revision = excluded.revision where d.revision < excluded.revision;
 end $$;
 
 -- count_actions(): the difference in action_rollup, and samples of durations. Actions of executions
@@ -778,23 +790,30 @@ begin
   insert into fold_sample
   select workflow_id, 'action_duration', occurred_at, step_id, version, duration_us, sign from fold_action;
 
-  insert into action_rollup as r (workflow_id, grain, bucket, version, step_id, executions, successes,
-    duration_us, revision)
-  select workflow_id, g.grain, g.start, version, step_id,
-    sum(executions), sum(successes), sum(duration_us), max(revision)
-  from (
-    select workflow_id, zone, detail_from, bucket_15min(occurred_at) as bucket, version, step_id,
-      max(revision) as revision, sum(sign) as executions,
-      coalesce(sum(sign) filter (where succeeded), 0) as successes, sum(sign * duration_us) as duration_us
-    from fold_action join fold_workflow using (workflow_id)
-    group by workflow_id, zone, detail_from, bucket_15min(occurred_at), version, step_id
-  ) quarter cross join lateral grains(bucket, zone, detail_from) g
-  group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
-  on conflict (workflow_id, grain, bucket, step_id, version) do update set
-    executions = r.executions + excluded.executions,
-    successes = r.successes + excluded.successes,
-    duration_us = r.duration_us + excluded.duration_us,
-    revision = excluded.revision;
+  with counted as (
+    insert into action_rollup as r (workflow_id, grain, bucket, version, step_id, executions, successes,
+      duration_us, revision)
+    select workflow_id, g.grain, g.start, version, step_id,
+      sum(executions), sum(successes), sum(duration_us), max(revision)
+    from (
+      select workflow_id, zone, detail_from, bucket_15min(occurred_at) as bucket, version, step_id,
+        max(revision) as revision, sum(sign) as executions,
+        coalesce(sum(sign) filter (where succeeded), 0) as successes, sum(sign * duration_us) as duration_us
+      from fold_action join fold_workflow using (workflow_id)
+      group by workflow_id, zone, detail_from, bucket_15min(occurred_at), version, step_id
+    ) quarter cross join lateral grains(bucket, zone, detail_from) g
+    group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
+    on conflict (workflow_id, grain, bucket, step_id, version) do update set
+      executions = r.executions + excluded.executions,
+      successes = r.successes + excluded.successes,
+      duration_us = r.duration_us + excluded.duration_us,
+      revision = excluded.revision
+    returning workflow_id, grain, bucket, revision
+  )
+  insert into changed_day as d (workflow_id, bucket, revision)
+  select workflow_id, bucket, max(revision) from counted where grain = 'day'
+  group by workflow_id, bucket order by workflow_id, bucket
+  on conflict (workflow_id, bucket) do update set revision = excluded.revision where d.revision < excluded.revision;
 end $$;
 
 -- count_samples(): the difference in histogram_rollup.

@@ -1,3 +1,9 @@
+-- Their answers were jsonb.
+drop function if exists read_head(int, uuid, date, date, text, text, int, timestamptz);
+drop function if exists read_analytics(int, uuid, date, date, text, text, text, date, date, int, timestamptz);
+drop function if exists read_funnel(int, uuid, date, date, text, int, timestamptz);
+drop function if exists read_actions(int, uuid, date, date, text, int, timestamptz);
+
 -- SQL functions here are inlined or small; what is neither is plpgsql, which keeps its plans: Postgres plans an
 -- SQL function anew at every call.
 --
@@ -144,19 +150,30 @@ begin
   from ranked r;
 end $$;
 
--- percentiles(workflow, what, grain, since, until, only_version): from histograms where the range is
--- made of the account's days, else exactly.
+-- percentiles(workflow, what, grain, since, until, only_version): from the view where it holds the range and no
+-- day of it changed since, else from histograms where the range is made of the account's days, else exactly.
 create or replace function percentiles(
   workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
-  if grain <> '15min' then
-    return query select * from day_percentiles(workflow, what, grain, since, until, only_version);
-  else
+  if grain = '15min' then
     return query select * from exact_percentiles(workflow, what, since, until, only_version);
+    return;
   end if;
+  if grain = 'day' and only_version is null
+    and changed_days(workflow, 'window_percentiles', since, until) = '{}'
+  then
+    return query
+      select w.subject_id, w.p50, w.p95, w.p99, w.fastest, w.slowest from window_percentiles w
+      where w.workflow_id = workflow and w.measure = what
+        and w.since = percentiles.since and w.until = percentiles.until;
+    if found then
+      return;
+    end if;
+  end if;
+  return query select * from day_percentiles(workflow, what, grain, since, until, only_version);
 end $$;
 
 -- definition_of(workflow, version): {"steps": […], "goals": […]} of a version; null where there is none.
@@ -186,24 +203,26 @@ return case when day >= weir.detail_since(zone, now) then zone else account_zone
 -- read_head(…): what every read begins with; workflow is null when the account has none of this id.
 --
 -- tz        the zone asked for; the account's where the range begins before quarters of an hour are promised
+-- detail    whether they are
 -- grain     'day' where the zone's days are the account's ('month' where days are gone), else '15min'
--- keys      in the rollups of that grain: where each bucket begins, and the end of the last
--- until     the instant at which the range ends
--- head      {tz, hours, buckets, bounds, as_of, steps} of the answer; bounds are instants, hours says
---           whether there are any, buckets are {date, label}
+-- bounds    instants at which the buckets begin, and at which the last one ends
+-- keys      the same in the rollups of that grain
+-- head      {tz, hours, dates, labels, bounds, as_of, steps} of the answer; bounds in ms since 1970, hours says
+--           whether there are any. By columns, and json, as jsonb sorts the keys of every row: 90 days are
+--           written in 0.3 ms instead of 1.2.
 create or replace function read_head(
   account int, id uuid, first_day date, last_day date, zone text, granularity text,
   only_version int, now timestamptz,
-  out workflow int, out account_zone text, out tz text, out grain grain, out keys timestamptz[], out until timestamptz, out head jsonb
+  out workflow int, out account_zone text, out tz text, out detail boolean, out grain grain,
+  out bounds timestamptz[], out keys timestamptz[], out head json
 )
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  w        record;
-  detail   boolean;
-  dates    date[];
-  bounds   timestamptz[];
-  buckets  jsonb;
+  w       record;
+  dates   date[];
+  labels  text[];
+  until   timestamptz;
 begin
   select f.workflow_id, f.newest_version, a.time_zone into w
   from workflow f join account a using (account_id)
@@ -218,39 +237,43 @@ begin
   detail := first_day >= detail_since(tz, now);
   until := first_instant(last_day + 1, tz);
   if granularity = 'hourly' and detail then
-    bounds := hour_starts(first_instant(first_day, tz), until, tz) || until;
+    bounds := hour_starts(first_instant(first_day, tz), until, tz);
     grain := '15min';
-    buckets := (
-      select jsonb_agg(jsonb_build_object('date', (b at time zone tz)::date, 'label', local_time(b, tz)) order by ix)
-      from unnest(bounds) with ordinality as x(b, ix) where ix < cardinality(bounds));
+    keys := bounds || until;
+    dates := array(select (b at time zone tz)::date from unnest(bounds) with ordinality as x(b, ix) order by ix);
+    labels := array(select local_time(b, tz) from unnest(bounds) with ordinality as x(b, ix) order by ix);
   else
     dates := bucket_dates(first_day, last_day, granularity);
-    bounds := array(select first_instant(d, tz) from unnest(dates) with ordinality as x(d, ix) order by ix) || until;
-    grain := case when tz = w.time_zone or bounds = array(
+    bounds := array(select first_instant(d, tz) from unnest(dates) with ordinality as x(d, ix) order by ix);
+    grain := case when tz = w.time_zone or (bounds || until) = array(
         select first_instant(d, w.time_zone) from unnest(dates || (last_day + 1)) with ordinality as x(d, ix)
         order by ix)
       then 'day' else '15min' end;
-    buckets := (
-      select jsonb_agg(jsonb_build_object('date', d, 'label', to_char(d, case granularity
-        when 'weekly' then 'IYYY-"W"IW' when 'monthly' then 'YYYY-MM' else 'YYYY-MM-DD' end)) order by ix)
-      from unnest(dates) with ordinality as x(d, ix));
+    if granularity in ('weekly', 'monthly') then
+      labels := array(
+        select to_char(d, case granularity when 'weekly' then 'IYYY-"W"IW' else 'YYYY-MM' end)
+        from unnest(dates) with ordinality as x(d, ix) order by ix);
+    end if;
+    -- Days are kept two years. Whole months of before are read as months, which are kept for ever.
+    if grain = 'day' and granularity = 'monthly' and tz = account_zone
+      and first_day < (now at time zone tz)::date - interval '2 years' and extract(day from first_day) = 1
+      and (extract(day from last_day + 1) = 1 or last_day >= (now at time zone tz)::date)
+    then
+      grain := 'month';
+    end if;
+    keys := case grain
+      when '15min' then bounds || until
+      else array(select day_key(d) from unnest(dates || (last_day + 1)) with ordinality as x(d, ix) order by ix)
+      end;
   end if;
-  -- Days are kept two years. Whole months of before are read as months, which are kept for ever.
-  if grain = 'day' and granularity = 'monthly' and tz = account_zone
-    and first_day < (now at time zone tz)::date - interval '2 years' and extract(day from first_day) = 1
-    and (extract(day from last_day + 1) = 1 or last_day >= (now at time zone tz)::date)
-  then
-    grain := 'month';
-  end if;
-  keys := case grain
-    when '15min' then bounds
-    else array(select day_key(d) from unnest(dates || (last_day + 1)) with ordinality as x(d, ix) order by ix)
-    end;
-  head := jsonb_build_object(
+  bounds := bounds || until;
+  head := json_build_object(
     'tz', tz,
     'hours', detail,
-    'buckets', buckets,
-    'bounds', (select jsonb_agg(iso_instant(b) order by ix) from unnest(bounds) with ordinality as x(b, ix)),
+    'dates', dates,
+    'labels', coalesce(to_json(labels), to_json(dates)),
+    'bounds', array(
+      select (extract(epoch from b) * 1000)::bigint from unnest(bounds) with ordinality as x(b, ix) order by ix),
     'as_of', iso_instant(as_of(workflow, now)),
     'steps', coalesce(definition_of(workflow, coalesce(only_version, w.newest_version))->'steps', '[]'));
 end $$;
@@ -279,6 +302,47 @@ begin
   last_key := case when grain = 'day' then day_key(last_day + 1) else until end;
 end $$;
 
+-- workflow_sums(workflow, grain, since, until, only_version): a row each bucket between two keys in which something
+-- happened, versions together. Days come from the view, those that changed since from the rollup.
+create or replace function workflow_sums(
+  workflow int, grain grain, since timestamptz, until timestamptz, only_version int
+) returns table (
+  bucket timestamptz, enrolled bigint, enrolled_trigger bigint, enrolled_bulk bigint, enrolled_api bigint,
+  enrolled_manual bigint, cohort_completed bigint, cohort_exited bigint, cohort_converted bigint,
+  cohort_settled_converted bigint, completed bigint, exited bigint, converted bigint, cohort_duration_us numeric,
+  cohort_conversion_us numeric, duration_us numeric, conversion_us numeric
+)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  changed  timestamptz[];
+begin
+  if grain = 'day' and only_version is null then
+    changed := changed_days(workflow, 'workflow_day_sums', since, until);
+  end if;
+  if changed is not null then
+    return query
+      select v.bucket, v.enrolled, v.enrolled_trigger, v.enrolled_bulk, v.enrolled_api, v.enrolled_manual,
+        v.cohort_completed, v.cohort_exited, v.cohort_converted, v.cohort_settled_converted, v.completed, v.exited,
+        v.converted, v.cohort_duration_us, v.cohort_conversion_us, v.duration_us, v.conversion_us
+      from workflow_day_sums v
+      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed);
+    if changed = '{}' then
+      return;
+    end if;
+  end if;
+  return query
+    select r.bucket, sum(r.enrolled), sum(r.enrolled_trigger), sum(r.enrolled_bulk), sum(r.enrolled_api),
+      sum(r.enrolled_manual), sum(r.cohort_completed), sum(r.cohort_exited), sum(r.cohort_converted),
+      sum(r.cohort_settled_converted), sum(r.completed), sum(r.exited), sum(r.converted), sum(r.cohort_duration_us),
+      sum(r.cohort_conversion_us), sum(r.duration_us), sum(r.conversion_us)
+    from workflow_rollup r
+    where r.workflow_id = workflow and r.grain = workflow_sums.grain and r.bucket >= since and r.bucket < until
+      and (changed is null or r.bucket = any (changed))
+      and (only_version is null or r.version = only_version)
+    group by r.bucket;
+end $$;
+
 -- totals(…): the sums that two ranges are compared by. since, until: keys of the grain. cut: an instant at
 -- which the range is broken off, null for its end; days before the cut's own are taken whole, then quarters
 -- of an hour, then single executions.
@@ -302,14 +366,11 @@ begin
         case when cohort then r.cohort_converted else r.converted end as converted,
         case when cohort then r.cohort_duration_us else r.duration_us end as duration_us
       from (
-        select * from workflow_rollup r
-        where r.workflow_id = workflow and r.grain = totals.grain and r.bucket >= since and r.bucket < whole
+        select * from workflow_sums(workflow, totals.grain, since, whole, only_version)
         union all
-        select * from workflow_rollup r
-        where totals.grain = 'day' and r.workflow_id = workflow and r.grain = '15min'
-          and r.bucket >= first_instant(cut_day, zone) and r.bucket < quarter
+        select * from workflow_sums(workflow, '15min', first_instant(cut_day, zone), quarter, only_version)
+        where totals.grain = 'day'
       ) r
-      where only_version is null or r.version = only_version
       union all
       select (e.enrolled_at >= quarter and e.enrolled_at < cut)::int,
         (e.status in ('completed', 'goal_achieved') and moment.completed >= quarter and moment.completed < cut)::int,
@@ -333,7 +394,7 @@ end $$;
 create or replace function read_analytics(
   account int, id uuid, first_day date, last_day date, zone text, granularity text, attribution text,
   compare_first date, compare_last date, only_version int, now timestamptz
-) returns jsonb
+) returns json
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
@@ -342,7 +403,7 @@ declare
   until     timestamptz;
   cohort    boolean := attribution = 'cohort';
   past      record;
-  compared  jsonb;
+  compared  json;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
@@ -353,16 +414,16 @@ begin
 
   if compare_first is not null then
     past := past_range(compare_first, compare_last, zone_kept(compare_first, r.tz, r.account_zone, now),
-      r.account_zone, case when now < r.until then now - first_instant(first_day, r.tz) end, now);
-    compared := jsonb_build_object('tz', past.tz,
+      r.account_zone, case when now < r.bounds[cardinality(r.bounds)] then now - first_instant(first_day, r.tz) end, now);
+    compared := json_build_object('tz', past.tz,
       'start', iso_instant(past.since), 'end', iso_instant(coalesce(past.cut, past.until)),
       'totals', totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version));
   end if;
 
-  return r.head || jsonb_build_object(
+  return json_build_object('head', r.head,
     -- One row a bucket in which something happened; position: 0 for the first.
     'sums', (
-      select coalesce(jsonb_agg(to_jsonb(d) order by position), '[]') from (
+      select coalesce(json_agg(to_json(d) order by position), '[]') from (
         select width_bucket(bucket, r.keys) - 1 as position,
           sum(enrolled) as enrolled, sum(enrolled) as newcomers,
           sum(enrolled - cohort_completed - cohort_exited) as in_progress,
@@ -375,9 +436,7 @@ begin
           sum(case when cohort then cohort_duration_us else duration_us end)::text as duration_us,
           sum(case when cohort then cohort_converted else converted end) as conversion_times,
           sum(case when cohort then cohort_conversion_us else conversion_us end)::text as conversion_us
-        from workflow_rollup
-        where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
-          and (only_version is null or version = only_version)
+        from workflow_sums(r.workflow, r.grain, since, until, only_version)
         group by 1
       ) d),
     'running', (
@@ -389,7 +448,7 @@ begin
     'net_ahead', net_ahead(r.workflow, now, only_version),
     'past', compared,
     'reasons', (
-      select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+      select coalesce(json_agg(to_json(x)), '[]') from (
         select reason, sum(case when cohort then cohort_ends else ends end) as count
         from reason_rollup
         where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
@@ -398,7 +457,7 @@ begin
         order by 2 desc, 1
       ) x),
     'goals', (
-      select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+      select coalesce(json_agg(to_json(x)), '[]') from (
         select g.goal_uuid as goal_id, achieved, first,
           newest_with(r.workflow, 'goals', 'goal_id', g.goal_uuid)->>'name' as goal_name
         from (
@@ -412,10 +471,10 @@ begin
         where achieved > 0
         order by achieved desc, g.goal_uuid
       ) x),
-    'duration', (select to_jsonb(p) from percentiles(r.workflow,
+    'duration', (select to_json(p) from percentiles(r.workflow,
       case when cohort then 'cohort_duration' else 'duration' end::measure,
       r.grain, since, until, only_version) p),
-    'conversion', (select to_jsonb(p) from percentiles(r.workflow,
+    'conversion', (select to_json(p) from percentiles(r.workflow,
       case when cohort then 'cohort_conversion' else 'conversion' end::measure,
       r.grain, since, until, only_version) p));
 end $$;
@@ -450,22 +509,125 @@ begin
          and (only_version is null or version = only_version));
 end $$;
 
--- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys.
+-- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys. Days come
+-- from the view, those that changed since from the rollup; so do actions'.
 create or replace function step_sums(
   workflow int, grain grain, since timestamptz, until timestamptz, only_version int
 ) returns table (
   step_id int, entered bigint, completed bigint, dropped_off bigint, goal_exits bigint, left_after bigint,
   visits bigint, time_us numeric
 )
-language sql stable
-begin atomic
-  select r.step_id, sum(r.entered), sum(r.completed), sum(r.dropped_off), sum(r.goal_exits),
-    sum(r.left_after), sum(r.visits), sum(r.time_us)
-  from step_rollup r
-  where r.workflow_id = workflow and r.grain = step_sums.grain and r.bucket >= since and r.bucket < until
-    and (only_version is null or r.version = only_version)
-  group by r.step_id having sum(r.entered) > 0;
-end;
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  changed  timestamptz[];
+begin
+  if grain = 'day' and only_version is null then
+    changed := changed_days(workflow, 'step_day_sums', since, until);
+  end if;
+  if changed = '{}' then
+    return query
+      select v.step_id, sum(v.entered)::bigint, sum(v.completed)::bigint, sum(v.dropped_off)::bigint,
+        sum(v.goal_exits)::bigint, sum(v.left_after)::bigint, sum(v.visits)::bigint, sum(v.time_us)
+      from step_day_sums v
+      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until
+      group by v.step_id having sum(v.entered) > 0;
+    return;
+  end if;
+  return query
+    select s.step_id, sum(s.entered)::bigint, sum(s.completed)::bigint, sum(s.dropped_off)::bigint,
+      sum(s.goal_exits)::bigint, sum(s.left_after)::bigint, sum(s.visits)::bigint, sum(s.time_us)
+    from (
+      select v.step_id, v.entered, v.completed, v.dropped_off, v.goal_exits, v.left_after, v.visits, v.time_us
+      from step_day_sums v
+      where changed is not null
+        and v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
+      union all
+      select r.step_id, r.entered, r.completed, r.dropped_off, r.goal_exits, r.left_after, r.visits, r.time_us
+      from step_rollup r
+      where (changed is null or r.bucket = any (changed))
+        and r.workflow_id = workflow and r.grain = step_sums.grain and r.bucket >= since and r.bucket < until
+        and (only_version is null or r.version = only_version)
+    ) s group by s.step_id having sum(s.entered) > 0;
+end $$;
+
+-- step_average(workflow, cut, cut_from, cut_until, only_version): a row each step of all cohorts that are kept as days
+-- and lie before a day's key, and of those enrolled between two instants of that day. The view holds the
+-- sum over all days; taken out of it is what lies behind and what changed since, and the latter is added as it is.
+create or replace function step_average(
+  workflow int, cut timestamptz, cut_from timestamptz, cut_until timestamptz, only_version int
+) returns table (step_id int, entered bigint, completed bigint, dropped_off bigint)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  seen     record;
+  changed  timestamptz[];
+begin
+  select v.revision, v.since into seen from view_revision v where v.view = 'step_day_sums' and v.workflow_id = workflow;
+  if only_version is null and seen.since <= cut then
+    changed := array(
+      select c.bucket from changed_day c where c.workflow_id = workflow and c.revision > seen.revision);
+    -- Days before those that the view holds one by one cannot be taken out of their sum.
+    if exists (select from unnest(changed) as day where day < seen.since) then
+      changed := null;
+    end if;
+  end if;
+  return query
+    select s.step_id, sum(s.entered)::bigint, sum(s.completed)::bigint, sum(s.dropped_off)::bigint
+    from (
+      select v.step_id, sign * v.entered as entered, sign * v.completed as completed, sign * v.dropped_off as dropped_off
+      from step_day_sums v cross join lateral (select case v.bucket when '-infinity' then 1 else -1 end as sign) s
+      where changed is not null and v.workflow_id = workflow
+        and (v.bucket = '-infinity' or v.bucket >= cut or v.bucket = any (changed))
+      union all
+      select r.step_id, r.entered, r.completed, r.dropped_off
+      from step_rollup r
+      where (changed is null or r.bucket = any (changed)) and changed is distinct from '{}'
+        and r.workflow_id = workflow and r.grain = 'day' and r.bucket < cut
+        and (only_version is null or r.version = only_version)
+      union all
+      select r.step_id, r.entered, r.completed, r.dropped_off
+      from step_rollup r
+      where r.workflow_id = workflow and r.grain = '15min' and r.bucket >= cut_from and r.bucket < cut_until
+        and (only_version is null or r.version = only_version)
+    ) s group by s.step_id having sum(s.entered) > 0;
+end $$;
+
+-- action_sums(workflow, grain, since, until, only_version): a row each step that executed between two keys.
+create or replace function action_sums(
+  workflow int, grain grain, since timestamptz, until timestamptz, only_version int
+) returns table (step_id int, executions bigint, successes bigint, duration_us numeric)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  changed  timestamptz[];
+begin
+  if grain = 'day' and only_version is null then
+    changed := changed_days(workflow, 'action_day_sums', since, until);
+  end if;
+  if changed = '{}' then
+    return query
+      select v.step_id, sum(v.executions)::bigint, sum(v.successes)::bigint, sum(v.duration_us)
+      from action_day_sums v
+      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until
+      group by v.step_id having sum(v.executions) > 0;
+    return;
+  end if;
+  return query
+    select s.step_id, sum(s.executions)::bigint, sum(s.successes)::bigint, sum(s.duration_us)
+    from (
+      select v.step_id, v.executions, v.successes, v.duration_us
+      from action_day_sums v
+      where changed is not null
+        and v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
+      union all
+      select r.step_id, r.executions, r.successes, r.duration_us
+      from action_rollup r
+      where (changed is null or r.bucket = any (changed))
+        and r.workflow_id = workflow and r.grain = action_sums.grain and r.bucket >= since and r.bucket < until
+        and (only_version is null or r.version = only_version)
+    ) s group by s.step_id having sum(s.executions) > 0;
+end $$;
 
 -- read_funnel(…): counts behind GET …/analytics/funnel, cohort attributed. Beside the counts of each step those
 -- that it is compared with: "previous", as many days directly before (in the account's zone where quarters of
@@ -473,7 +635,7 @@ end;
 -- Callers: readFunnel() of db/funnel.ts.
 create or replace function read_funnel(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz
-) returns jsonb
+) returns json
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
@@ -491,36 +653,28 @@ begin
   until := r.keys[cardinality(r.keys)];
   past := past_range(first_day - (last_day - first_day + 1), first_day - 1,
     zone_kept(first_day - (last_day - first_day + 1), r.tz, r.account_zone, now), r.account_zone, null, now);
-  last_cut := (r.until at time zone r.account_zone)::date;
+  last_cut := (r.bounds[cardinality(r.bounds)] at time zone r.account_zone)::date;
 
-  return r.head || jsonb_build_object(
+  return json_build_object('head', r.head,
     'cohort', (
-      select jsonb_build_object('enrolled', coalesce(sum(enrolled), 0),
+      select json_build_object('enrolled', coalesce(sum(enrolled), 0),
         'completed', coalesce(sum(cohort_completed), 0))
-      from workflow_rollup
-      where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
-        and (only_version is null or version = only_version)),
+      from workflow_sums(r.workflow, r.grain, since, until, only_version)),
     'counts', (
-      select coalesce(jsonb_agg(to_jsonb(c)), '[]') from (
+      select coalesce(json_agg(to_json(c)), '[]') from (
         select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
           sums.left_after, sums.visits, sums.completed as times, sums.time_us::text as time_us, p.p50, p.p95,
           newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step,
-          case when previous.entered is not null then jsonb_build_object('entered', previous.entered,
+          case when previous.entered is not null then json_build_object('entered', previous.entered,
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
-          jsonb_build_object('entered', average.entered, 'completed', average.completed,
+          json_build_object('entered', average.entered, 'completed', average.completed,
             'dropped_off', average.dropped_off) as average
         from step_sums(r.workflow, r.grain, since, until, only_version) sums
         join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
         left join step_sums(r.workflow, past.grain, past.first_key, past.last_key, only_version) previous
           on previous.step_id = sums.step_id
-        left join (
-          select step_id, sum(entered) as entered, sum(completed) as completed, sum(dropped_off) as dropped_off
-          from (
-            select * from step_sums(r.workflow, 'day', '-infinity', day_key(last_cut), only_version)
-            union all
-            select * from step_sums(r.workflow, '15min', first_instant(last_cut, r.account_zone), r.until, only_version)
-          ) kept group by step_id
-        ) average on average.step_id = sums.step_id
+        left join step_average(r.workflow, day_key(last_cut), first_instant(last_cut, r.account_zone),
+          r.bounds[cardinality(r.bounds)], only_version) average on average.step_id = sums.step_id
         left join percentiles(r.workflow, 'step_time', r.grain, since, until, only_version) p
           on p.subject_id = sums.step_id
       ) c));
@@ -530,7 +684,7 @@ end $$;
 -- Callers: readActions() of db/actions.ts.
 create or replace function read_actions(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz
-) returns jsonb
+) returns json
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
@@ -545,27 +699,21 @@ begin
   since := r.keys[1];
   until := r.keys[cardinality(r.keys)];
 
-  return r.head || jsonb_build_object(
+  return json_build_object('head', r.head,
     'counts', (
-      select coalesce(jsonb_agg(to_jsonb(c)), '[]') from (
-        select s.step_uuid as action_id, sums.*, p.p50, p.p95, p.p99,
-          newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step
-        from (
-          select step_id as number, sum(executions) as executions, sum(successes) as successes,
-            sum(duration_us)::text as duration_us
-          from action_rollup
-          where workflow_id = r.workflow and grain = r.grain and bucket >= since and bucket < until
-            and (only_version is null or version = only_version)
-          group by step_id having sum(executions) > 0
-        ) sums
-        join step s on s.workflow_id = r.workflow and s.step_id = sums.number
+      select coalesce(json_agg(to_json(c)), '[]') from (
+        select s.step_uuid as action_id, sums.executions, sums.successes, sums.duration_us::text as duration_us,
+          p.p50, p.p95, p.p99, newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step
+        from action_sums(r.workflow, r.grain, since, until, only_version) sums
+        join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
         left join percentiles(r.workflow, 'action_duration', r.grain, since, until, only_version) p
-          on p.subject_id = sums.number
+          on p.subject_id = sums.step_id
       ) c));
 end $$;
 
 -- workflow_listing(…): a page of an account's workflows by name, each with its last days, today included, in the
--- account's zone, cohort attributed. The page is chosen first, so that its cost is not the account's.
+-- account's zone, cohort attributed. The page is chosen first, so that its cost is not the account's. A workflow in
+-- which nothing has changed since the view of headlines was refreshed, today, is read from there.
 --
 --   search        part of the name, in any case; null for all, as
 --   only_status, only_owner
@@ -579,8 +727,12 @@ create or replace function workflow_listing(
   workflow_id int, workflow_uuid uuid, name text, status text, sort_name text,
   total_enrolled int, currently_active int, completed int, goals_achieved int, as_of text
 )
-language sql stable
-begin atomic
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  today  date := (select (workflow_listing.now at time zone a.time_zone)::date from account a where a.account_id = account);
+begin
+  return query
   with named as (
     select w.workflow_id, w.workflow_uuid, w.name, w.status,
       lower(coalesce(w.name, w.workflow_uuid::text)) collate "C" as sort_name
@@ -594,28 +746,29 @@ begin atomic
       and (after_name is null or (n.sort_name, n.workflow_id) > (after_name collate "C", after_id))
     order by n.sort_name, n.workflow_id
     limit rows_max
-  ), range as (
-    select day_key(today - (days - 1)) as since, day_key(today) as until
-    from (
-      select (workflow_listing.now at time zone a.time_zone)::date as today from account a where a.account_id = account
-    ) t
   )
   select w.workflow_id, w.workflow_uuid, w.name, w.status, w.sort_name,
-    coalesce(sums.enrolled, 0)::int,
-    (coalesce(running.executions, 0) - net_ahead(w.workflow_id, workflow_listing.now, null))::int,
-    coalesce(sums.completed, 0)::int, coalesce(sums.converted, 0)::int,
+    coalesce(h.enrolled, sums.enrolled, 0)::int,
+    (coalesce(h.running, running.executions, 0) - net_ahead(w.workflow_id, workflow_listing.now, null))::int,
+    coalesce(h.completed, sums.completed, 0)::int, coalesce(h.converted, sums.converted, 0)::int,
     iso_instant(as_of(w.workflow_id, workflow_listing.now))
   from page w
-  cross join range
+  left join lateral (
+    select s.* from workflow_headline_sums s
+    join view_revision v on v.view = 'workflow_headline_sums' and v.workflow_id = s.workflow_id
+    join workflow_revision r on r.workflow_id = s.workflow_id and r.revision = v.revision
+    where s.workflow_id = w.workflow_id and s.last_day = today and s.days = workflow_listing.days
+  ) h on true
   left join lateral (
     select sum(q.enrolled) as enrolled, sum(q.cohort_completed) as completed,
       sum(q.cohort_converted) as converted
     from workflow_rollup q
-    where q.workflow_id = w.workflow_id and q.grain = 'day'
-      and q.bucket between range.since and range.until
+    where h.workflow_id is null and q.workflow_id = w.workflow_id and q.grain = 'day'
+      and q.bucket between day_key(today - (workflow_listing.days - 1)) and day_key(today)
   ) sums on true
   left join lateral (
-    select sum(v.executions) as executions from workflow_running v where v.workflow_id = w.workflow_id
+    select sum(v.executions) as executions from workflow_running v
+    where h.workflow_id is null and v.workflow_id = w.workflow_id
   ) running on true
   order by w.sort_name, w.workflow_id;
-end;
+end $$;

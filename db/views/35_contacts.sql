@@ -1,3 +1,7 @@
+-- Their answers were jsonb.
+drop function if exists read_contacts(int, uuid, date, date, text, text, text, date, date, int, timestamptz);
+drop function if exists read_contact_funnel(int, uuid, date, date, text, int, timestamptz);
+
 -- Reads with unit=contact: how many contacts, where the others count executions. Contacts of any two days
 -- do not add up, so all is read from the detail, which is promised of detail_since() on: of a range that
 -- begins before, the head alone is answered. Parameters and keys are those of 30_reads.sql; since and until
@@ -163,59 +167,53 @@ end;
 create or replace function read_contacts(
   account int, id uuid, first_day date, last_day date, zone text, granularity text, attribution text,
   compare_first date, compare_last date, only_version int, now timestamptz
-) returns jsonb
+) returns json
 language plpgsql stable
 set search_path = weir, pg_temp
 set plan_cache_mode = force_custom_plan
 set work_mem = '32MB' as $$
 declare
   r         record;
-  bounds    timestamptz[];
   since     timestamptz;
   until     timestamptz;
   cohort    boolean := attribution = 'cohort';
   past      record;
-  compared  jsonb;
+  compared  json;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
     return null;
-  elsif not (r.head->>'hours')::boolean then
-    return r.head;
+  elsif not r.detail then
+    return json_build_object('head', r.head);
   end if;
-  bounds := array(
-    select b::timestamptz from jsonb_array_elements_text(r.head->'bounds') with ordinality as x(b, ix) order by ix);
-  since := bounds[1];
-  until := r.until;
+  since := r.bounds[1];
+  until := r.bounds[cardinality(r.bounds)];
 
   if compare_first is not null then
     past := past_range(compare_first, compare_last, zone_kept(compare_first, r.tz, r.account_zone, now),
       r.account_zone, case when now < until then now - since end, now);
-    compared := jsonb_build_object('tz', past.tz,
+    compared := json_build_object('tz', past.tz,
       'start', iso_instant(past.since), 'end', iso_instant(coalesce(past.cut, past.until)),
       'totals', case when compare_first >= detail_since(past.tz, now)
         then contact_totals(r.workflow, past.since, coalesce(past.cut, past.until), cohort, only_version) end);
   end if;
 
-  return r.head
-    || (
-      select jsonb_build_object(
-        'sums', coalesce(jsonb_agg(to_jsonb(s) order by position) filter (where position is not null), '[]'),
-        'whole', jsonb_agg(to_jsonb(s)) filter (where position is null)->0)
-      from contact_sums(r.workflow, bounds, cohort, only_version) s)
-    || jsonb_build_object(
-      'active', to_jsonb(contacts_running(r.workflow,
-        array(select least(b, now) from unnest(bounds[2:]) with ordinality as x(b, ix) order by ix), only_version)),
+  return (
+    select json_build_object('head', r.head,
+      'sums', coalesce(json_agg(to_json(s) order by position) filter (where position is not null), '[]'),
+      'whole', json_agg(to_json(s)) filter (where position is null)->0,
+      'active', contacts_running(r.workflow,
+        array(select least(b, now) from unnest(r.bounds[2:]) with ordinality as x(b, ix) order by ix), only_version),
       'past', compared,
       'reasons', (
-        select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+        select coalesce(json_agg(to_json(x)), '[]') from (
           select end_reason as reason, count(distinct contact_id) as count
           from contact_facts(r.workflow, since, until, only_version)
           where fact = case when cohort then 'enrolled' else 'ended' end and end_reason is not null
           group by 1 order by 2 desc, 1
         ) x),
       'goals', (
-        select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+        select coalesce(json_agg(to_json(x)), '[]') from (
           select g.goal_uuid as goal_id, achieved, first,
             newest_with(r.workflow, 'goals', 'goal_id', g.goal_uuid)->>'name' as goal_name
           from (
@@ -225,12 +223,13 @@ begin
           ) sums join goal g on g.workflow_id = r.workflow and g.goal_id = sums.goal_id
           order by achieved desc, g.goal_uuid
         ) x),
-      'duration', (select to_jsonb(p) from percentiles(r.workflow,
+      'duration', (select to_json(p) from percentiles(r.workflow,
         case when cohort then 'cohort_duration' else 'duration' end::measure,
         r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version) p),
-      'conversion', (select to_jsonb(p) from percentiles(r.workflow,
+      'conversion', (select to_json(p) from percentiles(r.workflow,
         case when cohort then 'cohort_conversion' else 'conversion' end::measure,
-        r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version) p));
+        r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version) p))
+    from contact_sums(r.workflow, r.bounds, cohort, only_version) s);
 end $$;
 
 -- contact_steps(workflow, since, until, only_version): step_sums() of contacts, cohort attributed. A contact counts
@@ -270,7 +269,7 @@ end;
 -- Callers: readFunnel() of db/funnel.ts.
 create or replace function read_contact_funnel(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz
-) returns jsonb
+) returns json
 language plpgsql stable
 set search_path = weir, pg_temp
 set plan_cache_mode = force_custom_plan
@@ -280,35 +279,37 @@ declare
   past            record;
   previous_first  date := first_day - (last_day - first_day + 1);
   since           timestamptz;
+  until           timestamptz;
 begin
   r := read_head(account, id, first_day, last_day, zone, 'daily', only_version, now);
   if r.workflow is null then
     return null;
-  elsif not (r.head->>'hours')::boolean then
-    return r.head;
+  elsif not r.detail then
+    return json_build_object('head', r.head);
   end if;
-  since := first_instant(first_day, r.tz);
+  since := r.bounds[1];
+  until := r.bounds[cardinality(r.bounds)];
   past := past_range(previous_first, first_day - 1,
     zone_kept(previous_first, r.tz, r.account_zone, now), r.account_zone, null, now);
   if previous_first < detail_since(past.tz, now) then
     past.until := past.since;
   end if;
 
-  return r.head || jsonb_build_object(
+  return json_build_object('head', r.head,
     'cohort', (
-      select to_jsonb(x) from (
+      select to_json(x) from (
         select count(distinct contact_id) as enrolled, count(distinct contact_id) filter (where completes) as completed
-        from contact_facts(r.workflow, since, r.until, only_version) where fact = 'enrolled'
+        from contact_facts(r.workflow, since, until, only_version) where fact = 'enrolled'
       ) x),
     'counts', (
-      select coalesce(jsonb_agg(to_jsonb(c)), '[]') from (
+      select coalesce(json_agg(to_json(c)), '[]') from (
         select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
           sums.left_after, sums.visits, sums.times, sums.time_us::text as time_us, p.p50, p.p95,
           newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step,
-          case when previous.entered is not null then jsonb_build_object('entered', previous.entered,
+          case when previous.entered is not null then json_build_object('entered', previous.entered,
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
           null as average
-        from contact_steps(r.workflow, since, r.until, only_version) sums
+        from contact_steps(r.workflow, since, until, only_version) sums
         join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
         left join contact_steps(r.workflow, past.since, past.until, only_version) previous
           on previous.step_id = sums.step_id

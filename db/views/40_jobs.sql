@@ -216,7 +216,7 @@ begin
       end if;
       commit;
     end loop;
-    call weir.refresh_views(by_whom, refreshed);
+    call weir.refresh_views(by_whom, 0, refreshed);
     update weir.refresh_request set status = case when problem is null then 'done' else 'failed' end,
       finished_at = clock_timestamp(), error = problem
     where job_id = request.job_id;
@@ -236,6 +236,6 @@ declare
   refreshed  int;
 begin
   call weir.answer_requests(by_whom, requests);
-  call weir.refresh_views(by_whom, refreshed);
+  call weir.refresh_views(by_whom, 20, refreshed);
   did := jsonb_build_object('views', refreshed, 'requests', requests);
 end $$;

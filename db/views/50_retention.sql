@@ -371,11 +371,19 @@ begin
              where workflow_id = $1 and grain = ''day'' and bucket < $2 limit 5000))', name, name)
         using w.workflow_id, weir.day_key(((at at time zone w.time_zone)::date - interval '2 years')::date);
         get diagnostics count = row_count;
+        if count > 0 then
+          -- What the views sum over all days is no longer what is kept.
+          delete from weir.view_revision v where v.workflow_id = w.workflow_id;
+        end if;
         commit;
         days := days + count;
         exit when count < 5000;
       end loop;
     end loop;
+    delete from weir.changed_day
+    where workflow_id = w.workflow_id
+      and bucket < weir.day_key(((at at time zone w.time_zone)::date - interval '2 years')::date);
+    commit;
   end loop;
   did := jsonb_build_object('months', months, 'quarters', quarters, 'events', events,
     'executions', executions, 'days', days);

@@ -1,10 +1,14 @@
--- Materialized views: what most reads want, laid out for them. They are never the truth: a row of a rollup
--- that is newer than view_revision says takes its place, so what is read is exact at every instant.
+-- Materialized views: what most reads want, laid out for them. They are never the truth: a day that changed
+-- since a view was refreshed (changed_day) is read from the rollups instead, so reads are exact at every
+-- instant. A view is believed as far as view_revision says.
 
 -- materialized_views(): all of them, in the order in which they are refreshed.
 create or replace function materialized_views() returns text[]
 language sql immutable parallel safe
-return array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums'];
+return array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums', 'window_percentiles'];
+
+-- Earlier programs read the views through these.
+drop view if exists workflow_days, step_days, action_days, workflow_headline;
 
 -- make_view(name, key, definition): a materialized view with a unique index, which REFRESH … CONCURRENTLY
 -- needs. One whose definition is as it was keeps its rows.
@@ -18,7 +22,6 @@ begin
     if obj_description(to_regclass(name), 'pg_class') = sum then
       return;
     end if;
-    execute format('drop view if exists %I', replace(replace(name, 'day_sums', 'days'), '_sums', ''));
     execute format('drop materialized view %I', name);
   end if;
   delete from view_revision where view = name;
@@ -35,6 +38,11 @@ create or replace function first_day_key() returns timestamptz
 language sql stable parallel safe
 return weir.day_key((now() at time zone 'UTC')::date - 200);
 
+-- today(zone): the local date, by which views end.
+create or replace function today(zone text) returns date
+language sql stable parallel safe
+return (now() at time zone zone)::date;
+
 -- Days of an account's zone, all versions together. bucket: the first local date at 00:00 UTC.
 select make_view('workflow_day_sums', 'workflow_id, bucket', $$
   select workflow_id, bucket, sum(enrolled) as enrolled, sum(enrolled_trigger) as enrolled_trigger,
@@ -46,26 +54,64 @@ select make_view('workflow_day_sums', 'workflow_id, bucket', $$
     sum(duration_us) as duration_us, sum(conversion_us) as conversion_us
   from weir.workflow_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket$$);
 
+-- And for each step a row of all days that are kept, under the key -infinity, for vs_workflow_average. It is in
+-- the same view as the days, so that a day that changed since can be taken out of it as it went in.
 select make_view('step_day_sums', 'workflow_id, bucket, step_id', $$
-  select workflow_id, bucket, step_id, sum(entered) as entered, sum(completed) as completed,
-    sum(dropped_off) as dropped_off, sum(goal_exits) as goal_exits, sum(left_after) as left_after,
-    sum(visits) as visits, sum(time_us) as time_us
-  from weir.step_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, step_id$$);
+  select workflow_id, coalesce(bucket, '-infinity') as bucket, step_id, sum(entered) as entered,
+    sum(completed) as completed, sum(dropped_off) as dropped_off, sum(goal_exits) as goal_exits,
+    sum(left_after) as left_after, sum(visits) as visits, sum(time_us) as time_us
+  from weir.step_rollup where grain = 'day'
+  group by grouping sets ((workflow_id, bucket, step_id), (workflow_id, step_id))
+  having grouping(bucket) = 1 or bucket >= weir.first_day_key()$$);
 
 select make_view('action_day_sums', 'workflow_id, bucket, step_id', $$
   select workflow_id, bucket, step_id, sum(executions) as executions, sum(successes) as successes,
     sum(duration_us) as duration_us
   from weir.action_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, step_id$$);
 
+-- Nearest ranks of every measure over the last 7, 30 and 90 days, today (when it was refreshed) included.
+-- since, until: keys of days, until not in it. As day_percentiles() finds them.
+select make_view('window_percentiles', 'workflow_id, measure, since, until, subject_id', $$
+  with bins as (
+    select w.workflow_id, today, measure, subject_id, bin,
+      sum(samples) filter (where bucket >= weir.day_key(today - 6)) as last_7,
+      sum(samples) filter (where bucket >= weir.day_key(today - 29)) as last_30,
+      sum(samples) as last_90
+    from weir.workflow w
+    join weir.account a using (account_id)
+    cross join lateral (select weir.today(a.time_zone) as today) t
+    cross join unnest(enum_range(null::weir.measure)) as measure
+    -- By the primary key, as the partition holds two years and more.
+    cross join lateral (
+      select h.bucket, h.subject_id, h.bin, h.samples from weir.histogram_rollup h
+      where h.workflow_id = w.workflow_id and h.grain = 'day' and h.measure = measure.measure
+        and h.bucket >= weir.day_key(today - 89) and h.bucket <= weir.day_key(today)
+      offset 0
+    ) day
+    group by w.workflow_id, today, measure, subject_id, bin
+  ), ranked as (
+    select workflow_id, measure, weir.day_key(today - days + 1) as since, weir.day_key(today + 1) as until,
+      subject_id, bin, sum(samples) over (range_of order by bin) as rank, sum(samples) over range_of as total
+    from bins cross join lateral (values (7, last_7), (30, last_30), (90, last_90)) as w(days, samples)
+    where samples > 0
+    window range_of as (partition by workflow_id, measure, days, today, subject_id)
+  )
+  select workflow_id, measure, since, until, subject_id,
+    weir.histogram_value(min(bin) filter (where rank >= ceil(0.50 * total))) as p50,
+    weir.histogram_value(min(bin) filter (where rank >= ceil(0.95 * total))) as p95,
+    weir.histogram_value(min(bin) filter (where rank >= ceil(0.99 * total))) as p99,
+    weir.histogram_value(min(bin)) as fastest, weir.histogram_value(max(bin)) as slowest
+  from ranked group by workflow_id, measure, since, until, subject_id$$);
+
 -- The overview of an account: 30 days up to last_day, which was today when it was refreshed. running:
 -- enrolled and not ended, whenever dated; what is dated ahead of now is to be taken off.
 select make_view('workflow_headline_sums', 'workflow_id', $$
-  select w.workflow_id, w.account_id, today.last_day, coalesce(days.enrolled, 0) as enrolled,
+  select w.workflow_id, today.last_day, 30 as days, coalesce(days.enrolled, 0) as enrolled,
     coalesce(days.completed, 0) as completed, coalesce(days.converted, 0) as converted,
     coalesce(running.executions, 0) as running
   from weir.workflow w
   join weir.account a using (account_id)
-  cross join lateral (select (now() at time zone a.time_zone)::date as last_day) today
+  cross join lateral (select weir.today(a.time_zone) as last_day) today
   left join lateral (
     select sum(r.enrolled) as enrolled, sum(r.cohort_completed) as completed, sum(r.cohort_converted) as converted
     from weir.workflow_rollup r
@@ -76,31 +122,34 @@ select make_view('workflow_headline_sums', 'workflow_id', $$
     select sum(v.executions) as executions from weir.workflow_running v where v.workflow_id = w.workflow_id
   ) running on true$$);
 
--- What reads take: the sums with the revision of their workflow that they are complete up to, and the first
--- day that they hold. It is kept apart, so that a refresh writes the days that changed and not every day of a workflow that did.
-create or replace view workflow_days as
-select s.*, v.revision, v.since from workflow_day_sums s
-join view_revision v on v.view = 'workflow_day_sums' and v.workflow_id = s.workflow_id;
+-- changed_days(workflow, name, since, until): keys of the days from since on and before until that changed
+-- since the view was refreshed; null when the view lacks the workflow or begins later.
+-- Callers: the reads of 30_reads.sql.
+create or replace function changed_days(workflow int, name text, since timestamptz, until timestamptz)
+returns timestamptz[]
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  seen  record;
+begin
+  select v.revision, v.since into seen from view_revision v where v.view = name and v.workflow_id = workflow;
+  if seen.since <= changed_days.since then
+    return array(
+      select c.bucket from changed_day c
+      where c.workflow_id = workflow and c.bucket >= changed_days.since and c.bucket < changed_days.until
+        and c.revision > seen.revision);
+  end if;
+  return null;
+end $$;
 
-create or replace view step_days as
-select s.*, v.revision, v.since from step_day_sums s
-join view_revision v on v.view = 'step_day_sums' and v.workflow_id = s.workflow_id;
-
-create or replace view action_days as
-select s.*, v.revision, v.since from action_day_sums s
-join view_revision v on v.view = 'action_day_sums' and v.workflow_id = s.workflow_id;
-
-create or replace view workflow_headline as
-select s.*, coalesce(v.revision, 0) as revision from workflow_headline_sums s
-left join view_revision v on v.view = 'workflow_headline_sums' and v.workflow_id = s.workflow_id;
-
--- refresh_view(name, by_whom, done): refreshes one of them, unless another session is at it or nothing has
--- changed since it was; at least every quarter of an hour, as today becomes another day somewhere.
+-- refresh_view(name, by_whom, pause, done): refreshes one of them, unless another session is at it or nothing
+-- has changed since it was; at least every quarter of an hour, as today becomes another day somewhere.
 --
+-- pause    it rests for so many times as long as the last refresh took; 20 keeps it below a twentieth of a core
 -- done     false when there was nothing to do, or it failed
 -- Callers  refresh_views(). Repeat: harmless. Errors are recorded in view_refresh, and not thrown.
 -- One transaction, to be committed at once: it holds off other writers of the view, no readers.
-create or replace procedure refresh_view(name text, by_whom text, inout done boolean)
+create or replace procedure refresh_view(name text, by_whom text, pause int, inout done boolean)
 language plpgsql
 set jit = off
 set search_path = weir, pg_temp as $$
@@ -118,7 +167,8 @@ begin
   select * into last from view_refresh r where r.view = name order by refresh_id desc limit 1;
   select coalesce(sum(revision), 0) into seen from workflow_revision;
   if last.error is null and last.version = seen
-    and bucket_15min(last.started_at) = bucket_15min(began_at) then
+      and bucket_15min(last.started_at) = bucket_15min(began_at)
+    or began_at < last.finished_at + pause * (last.finished_at - last.started_at) then
     return;
   end if;
 
@@ -145,27 +195,30 @@ begin
   done := problem is null;
 end $$;
 
--- refresh_views(by_whom, refreshed): all of them, one transaction each. refreshed: how many.
-create or replace procedure refresh_views(by_whom text, inout refreshed int)
+-- refresh_views(by_whom, pause, refreshed): all of them, one transaction each. refreshed: how many.
+create or replace procedure refresh_views(by_whom text, pause int, inout refreshed int)
 language plpgsql as $$
 declare
   name  text;
   done  boolean;
 begin
   refreshed := 0;
-  foreach name in array array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums'] loop
-    call weir.refresh_view(name, by_whom, done);
+  foreach name in array weir.materialized_views() loop
+    call weir.refresh_view(name, by_whom, pause, done);
     commit;
     refreshed := refreshed + done::int;
   end loop;
 end $$;
+
+drop procedure if exists refresh_view(text, text, boolean);
+drop procedure if exists refresh_views(text, int);
 
 -- A view that has never been filled cannot be read.
 do $$
 declare
   name  text;
 begin
-  foreach name in array array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'action_day_sums'] loop
+  foreach name in array weir.materialized_views() loop
     if not (select relispopulated from pg_class where oid = to_regclass(name)) then
       insert into view_revision (view, workflow_id, revision, since)
       select name, r.workflow_id, r.revision, first_day_key() from workflow_revision r;

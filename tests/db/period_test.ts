@@ -11,10 +11,11 @@ Deno.test("periodOf() says what was asked and what was answered", () => {
   const head = {
     tz: "Europe/Paris",
     hours: true,
-    buckets: [],
-    bounds: ["a", "b", "c"],
+    dates: ["2026-06-01", "2026-06-02"],
+    labels: ["2026-06-01", "2026-06-02"],
+    bounds: ["2026-05-31T22:00Z", "2026-06-01T22:00Z", "2026-06-02T22:00Z"]
+      .map(Date.parse),
     as_of: "now",
-    revision: 1,
     steps: [],
   };
   deepStrictEqual(periodOf(head, query), {
@@ -22,8 +23,8 @@ Deno.test("periodOf() says what was asked and what was answered", () => {
     end_date: "2026-06-02",
     tz: "Europe/Paris",
     tz_effective: "Europe/Paris",
-    start: "a",
-    end: "c",
+    start: "2026-05-31T22:00:00.000Z",
+    end: "2026-06-02T22:00:00.000Z",
     granularity: "daily",
     attribution: "cohort",
     unit: "execution",
