@@ -67,17 +67,38 @@ end $$;
 
 -- day_percentiles(workflow, what, grain, since, until, only_version): a row each step (or 0 for the workflow)
 -- with nearest ranks over days or months of the account, in microseconds. since, until: keys, until not in it.
+-- Of days, whole months in between are read as months, a thirtieth of the rows, for as long as their days are all kept.
 create or replace function day_percentiles(
   workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
-language sql stable
-begin atomic
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  months_from   timestamptz := until;
+  months_until  timestamptz := until;
+begin
+  if grain = 'day' and since > now() - interval '700 days' then
+    months_until := date_trunc('month', until, 'UTC');
+    months_from := least(months_until, 
+      date_trunc('month', since at time zone 'UTC' + interval '1 month' - interval '1 day') at time zone 'UTC');
+  end if;
+  return query
   with bins as (
     select h.subject_id, h.bin, sum(h.samples) as samples
-    from histogram_rollup h
-    where h.workflow_id = workflow and h.grain = day_percentiles.grain and h.measure = what
-      and h.bucket >= since and h.bucket < until
-      and (only_version is null or h.version = only_version)
+    from (
+      select * from histogram_rollup h
+      where h.grain = day_percentiles.grain and h.workflow_id = workflow and h.measure = what
+        and h.bucket >= since and h.bucket < months_from
+      union all
+      select * from histogram_rollup h
+      where h.grain = 'month' and h.workflow_id = workflow and h.measure = what
+        and h.bucket >= months_from and h.bucket < months_until
+      union all
+      select * from histogram_rollup h
+      where h.grain = day_percentiles.grain and h.workflow_id = workflow and h.measure = what
+        and h.bucket >= greatest(since, months_until) and h.bucket < until
+    ) h
+    where only_version is null or h.version = only_version
     group by h.subject_id, h.bin having sum(h.samples) > 0
   ), ranked as (
     select bins.subject_id, bin, sum(samples) over (partition by bins.subject_id order by bin) as rank,
@@ -90,7 +111,7 @@ begin atomic
     histogram_value(min(bin) filter (where rank >= ceil(0.99 * total))),
     histogram_value(min(bin)), histogram_value(max(bin))
   from ranked r group by r.subject_id;
-end;
+end $$;
 
 -- exact_percentiles(workflow, what, since, until, only_version): the same from the detail, for
 -- ranges that are not days of the account.
