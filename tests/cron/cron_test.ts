@@ -94,7 +94,7 @@ cronTest("pg_cron folds and refreshes with no worker running", async (sql) => {
   }
   ok(views.every((view) => view.last_error === null && view.rows! > 0));
   const [days] = await sql`
-    select (select sum(enrolled) from weir.workflow_days)::int as view,
+    select (select sum(enrolled) from weir.workflow_day_sums)::int as view,
       (select sum(enrolled) from weir.workflow_rollup where grain = 'day')::int as rollup`;
   deepStrictEqual(days, { view: 200, rollup: 200 });
   const snapshots = connect(urlOf(CRON_DATABASE), {
