@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { connect } from "../db/client.ts";
 import { CLEAN_ENV, exists, findRunner, run } from "../db/_binaries.ts";
+import { install } from "./debian.ts";
 import { until } from "./harness.ts";
 
 const BIN = "/usr/lib/postgresql/15/bin";
@@ -49,20 +50,14 @@ export interface Postgres15 extends AsyncDisposable {
  */
 export async function ensurePostgres15(): Promise<string | null> {
   if (await isInstalled()) return null;
-  const command =
-    "apt-get update && apt-get install -y --no-install-recommends postgresql-15 postgresql-15-cron";
-  if (Deno.uid() !== 0 || !await exists("/usr/bin/apt-get")) {
-    return `pg_cron is not tested: PostgreSQL 15 with pg_cron is missing, run \`${command}\` as root`;
+  try {
+    await install(["postgresql-15", "postgresql-15-cron"]);
+  } catch (error) {
+    return `pg_cron is not tested. ${(error as Error).message}`;
   }
-  console.error("Installing PostgreSQL 15 and pg_cron for their tests");
-  await new Deno.Command("/bin/sh", {
-    args: ["-c", command],
-    env: { DEBIAN_FRONTEND: "noninteractive" },
-    stdout: "null",
-  }).output();
   return await isInstalled()
     ? null
-    : `pg_cron is not tested: this system has no PostgreSQL 15 with pg_cron (\`${command}\`)`;
+    : "pg_cron is not tested: this system has no PostgreSQL 15 with pg_cron";
 }
 
 async function isInstalled(): Promise<boolean> {

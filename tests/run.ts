@@ -14,6 +14,7 @@ import { connect } from "../db/client.ts";
 import { type Embedded, startEmbedded } from "../db/embedded.ts";
 import { migrate } from "../db/migrate.ts";
 import { launcherGone } from "../workers/_launcher.ts";
+import { ensurePrograms } from "./debian.ts";
 import { TEMPLATE } from "./harness.ts";
 import { ensurePostgres15, startPostgres15 } from "./postgres15.ts";
 
@@ -52,10 +53,7 @@ async function main(args: string[], signal: AbortSignal): Promise<boolean> {
     (paths.length > 0 ? paths : ["tests"]).map(findTests),
   )).flat();
   if (files.length === 0) throw new Error("Cannot test: no test file found");
-  const env: Record<string, string> = {};
-  if (files.some((file) => file.startsWith("tests/e2e/"))) {
-    env.CHROMIUM_PATH = await ensureChromium();
-  }
+  const env = await ensurePrograms(files);
 
   const dataDir = await Deno.makeTempDir({ prefix: "weir-test-" });
   // Whoever runs Postgres when we are root must get through to its own directory.
@@ -208,37 +206,6 @@ async function reportCoverage(isWhole: boolean): Promise<boolean> {
     `Cannot accept the tests: they run ${lines} % of our lines, and ${COVERAGE_PERCENT_MIN} are wanted`,
   );
   return false;
-}
-
-/** The browser is not on npm; the system's package manager has it. */
-async function ensureChromium(): Promise<string> {
-  const found = Deno.env.get("CHROMIUM_PATH") ?? await findChromium();
-  if (found) return found;
-  const command =
-    "apt-get update && apt-get install -y --no-install-recommends chromium";
-  if (Deno.uid() !== 0) {
-    throw new Error(
-      `Cannot test pages without Chromium: run \`${command}\` as root, or set CHROMIUM_PATH`,
-    );
-  }
-  console.error("Installing Chromium for the tests of pages");
-  await new Deno.Command("/bin/sh", {
-    args: ["-c", command],
-    env: { DEBIAN_FRONTEND: "noninteractive" },
-    stdout: "null",
-  }).output();
-  const installed = await findChromium();
-  if (!installed) {
-    throw new Error(`Cannot install Chromium: run \`${command}\``);
-  }
-  return installed;
-}
-
-async function findChromium(): Promise<string | null> {
-  const { stdout } = await new Deno.Command("/bin/sh", {
-    args: ["-c", "command -v chromium chromium-browser google-chrome"],
-  }).output();
-  return new TextDecoder().decode(stdout).split("\n")[0] || null;
 }
 
 if (import.meta.main) {

@@ -1,0 +1,97 @@
+/**
+ * Programs that tests run for real and that npm does not have: Debian's packages.
+ *
+ * @module
+ */
+
+/** A program that some tests start. */
+interface Program {
+  /** Files of the tests that start it. */
+  tests: RegExp;
+  /** Names that it may be found under, the first first. */
+  names: string[];
+  /** Debian's package. */
+  package: string;
+  /** The environment variable that tells tests where it is; set from outside, it wins. */
+  variable: string;
+}
+
+/** A test file that starts another program adds it here. */
+const PROGRAMS: Program[] = [
+  {
+    tests: /^tests\/e2e\//,
+    names: ["chromium", "chromium-browser", "google-chrome"],
+    package: "chromium",
+    variable: "CHROMIUM_PATH",
+  },
+];
+
+/**
+ * Finds the programs that tests start, and as root installs what is missing, all at once.
+ *
+ * @param files The tests that are to run.
+ * @returns Where each program is, by its environment variable.
+ * @throws {Error} Naming the command that installs what is missing.
+ */
+export async function ensurePrograms(
+  files: string[],
+): Promise<Record<string, string>> {
+  const wanted = PROGRAMS.filter(({ tests }) =>
+    files.some((file) => tests.test(file))
+  );
+  const missing = [];
+  for (const program of wanted) {
+    if (await find(program) === null) missing.push(program.package);
+  }
+  if (missing.length > 0) await install(missing);
+  const found: Record<string, string> = {};
+  for (const program of wanted) {
+    const path = await find(program);
+    if (path === null) {
+      throw new Error(
+        `Cannot find '${
+          program.names[0]
+        }', which tests start: install it, or set ${program.variable}`,
+      );
+    }
+    found[program.variable] = path;
+  }
+  return found;
+}
+
+/**
+ * Installs Debian's packages.
+ *
+ * @param packages Their names.
+ * @throws {Error} Where that takes another user or another system.
+ */
+export async function install(packages: string[]): Promise<void> {
+  const command =
+    `apt-get update && apt-get install -y --no-install-recommends ${
+      packages.join(" ")
+    }`;
+  const isDebian = await Deno.stat("/usr/bin/apt-get")
+    .then(() => true, () => false);
+  if (Deno.uid() !== 0 || !isDebian) {
+    throw new Error(
+      `Cannot test without ${
+        packages.join(", ")
+      }: run \`${command}\` as root, or the like on another system`,
+    );
+  }
+  console.error(`Installing ${packages.join(", ")} for the tests`);
+  await new Deno.Command("/bin/sh", {
+    args: ["-c", command],
+    env: { DEBIAN_FRONTEND: "noninteractive" },
+    stdout: "null",
+  }).output();
+}
+
+async function find({ names, variable }: Program): Promise<string | null> {
+  const given = Deno.env.get(variable);
+  if (given) return given;
+  const { stdout } = await new Deno.Command("/bin/sh", {
+    args: ["-c", `command -v ${names.join(" ")}`],
+  }).output();
+  return new TextDecoder().decode(stdout).split("\n")[0] || null;
+}
