@@ -299,6 +299,7 @@ async function answerRequests(
   options: ServeOptions,
 ): Promise<void> {
   const { createApp } = await import("./routes/app.ts");
+  const { createAuth } = await import("./routes/_auth.ts");
   const ringer = createRinger(sql, log);
   const underWay = new Set<Promise<void>>();
   // The app knows its address, and that may be any free port: so the port comes first.
@@ -312,9 +313,11 @@ async function answerRequests(
   });
   const { port } = server.addr;
   const publicUrl = settings.PUBLIC_URL ?? urlOf(settings.HOST, port);
+  const now = () => new Date();
   answer = createApp({
     sql,
-    now: () => new Date(),
+    auth: createAuth({ sql, now }),
+    now,
     dist: DIST,
     manifest,
     publicUrl,

@@ -35,12 +35,14 @@ export interface Grant {
   /** `null`: a machine, or a person without an id of their own. */
   user_id: string | null;
   role: Role;
-}
-
-/** A key's grant and what it may be used for. */
-export interface KeyGrant extends Grant {
   scopes: Scope[];
 }
+
+/** What a person may do who has signed in, by role; a key says so for itself. */
+export const ROLE_SCOPES: Record<Role, Scope[]> = {
+  admin: ["admin"],
+  member: ["analytics:read", "exports:write"],
+};
 
 /**
  * Makes an account.
@@ -103,10 +105,10 @@ export async function createKey(
  *
  * @returns `null` when there is no such key, or it was revoked.
  */
-export async function findKey(sql: Sql, key: string): Promise<KeyGrant | null> {
+export async function findKey(sql: Sql, key: string): Promise<Grant | null> {
   const [, id, secret] = /^weir_([0-9a-f]{16})_([\w-]{43})$/.exec(key) ?? [];
   if (id === undefined || secret === undefined) return null;
-  const [grant] = await sql<KeyGrant[]>`
+  const [grant] = await sql<Grant[]>`
     select account_id, account_uuid, a.name as account_name, time_zone, user_id, role, scopes
     from weir.api_key join weir.account a using (account_id)
     where key_id = ${id} and secret = ${hash(secret)} and revoked_at is null`;
@@ -168,11 +170,11 @@ export async function findSession(
   sql: Sql,
   token: string,
 ): Promise<Grant | null> {
-  const [grant] = await sql<Grant[]>`
+  const [grant] = await sql<Omit<Grant, "scopes">[]>`
     select account_id, account_uuid, a.name as account_name, time_zone, user_id, role
     from weir.session join weir.account a using (account_id)
     where secret = ${hash(token)} and expires_at > now()`;
-  return grant ?? null;
+  return grant ? { ...grant, scopes: ROLE_SCOPES[grant.role] } : null;
 }
 
 /** Ends a session. Ending one twice is harmless. */

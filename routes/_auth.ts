@@ -1,74 +1,202 @@
 /**
- * Who is asking, and what they may do.
+ * Who is asking, and what they may do: the one place that turns a secret into a grant.
  *
  * @module
  */
 
-import type { MiddlewareHandler } from "hono";
+import { createHash } from "node:crypto";
+import type { Context, MiddlewareHandler } from "hono";
 import { getCookie } from "hono/cookie";
 import { findKey, findSession, type Grant } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
 import type { Scope } from "../db/schema.ts";
 import { AppError } from "./_errors.ts";
 
-/** `__Host-` would need https, which a server on one's own machine does not have. */
-export const SESSION_COOKIE = "weir_session";
+/**
+ * How long a grant is believed without asking the database, ms: what is revoked opens
+ * nothing after this, and a busy client costs a query every so often, not one a request.
+ */
+export const GRANT_MS_MAX = 4_000;
+
+/** Grants held at once, some 500 bytes each; the oldest make room. */
+const GRANTS_MAX = 10_000;
 
 /** What authentication leaves in the context. */
 export interface AuthEnv {
   Variables: { viewer: Grant };
 }
 
+/** Turns secrets into grants. */
+export interface Auth {
+  /**
+   * What an API key or a token grants; adapters that find one elsewhere than in
+   * `Authorization: Bearer` ask here.
+   *
+   * @param secret As the client sent it.
+   * @returns `null` when it opens nothing, or nothing any more.
+   */
+  authenticate(secret: string): Promise<Grant | null>;
+  /**
+   * What the session of a browser grants.
+   *
+   * @param token The cookie's.
+   * @returns `null` when it has ended.
+   */
+  authenticateSession(token: string): Promise<Grant | null>;
+  /** Forgets what was believed of a session: it has just ended. */
+  forgetSession(token: string): void;
+}
+
+/** What `requires()` and its like need. */
+export interface AuthDeps {
+  auth: Auth;
+  /** Where browsers reach us. */
+  publicUrl: string;
+}
+
 /**
- * Lets in whoever has an API key with a scope (or `admin`); where the request only
- * reads, also a browser with a session.
- *
  * @param sql Client.
+ * @param now The clock.
+ * @returns An authenticator with nothing in its memory.
+ */
+export function createAuth(
+  { sql, now }: { sql: Sql; now(): Date },
+): Auth {
+  const grants = createMemory(now);
+  return {
+    authenticate: (secret) =>
+      grants.get(`key:${secret}`, () => findKey(sql, secret)),
+    authenticateSession: (token) =>
+      grants.get(`session:${token}`, () => findSession(sql, token)),
+    forgetSession: (token) => grants.forget(`session:${token}`),
+  };
+}
+
+/** Holds what was granted for {@linkcode GRANT_MS_MAX}, and asks once for many at a time. */
+function createMemory(now: () => Date) {
+  const held = new Map<string, { at: number; grant: Promise<Grant | null> }>();
+  // A dump of our memory gives no secrets away, and a look-up tells nothing by its time.
+  const nameOf = (secret: string) =>
+    createHash("sha256").update(secret).digest("base64");
+  return {
+    get(
+      secret: string,
+      find: () => Promise<Grant | null>,
+    ): Promise<Grant | null> {
+      const name = nameOf(secret);
+      const at = now().getTime();
+      const known = held.get(name);
+      // A clock that was put back does not make old grants new.
+      if (known && at >= known.at && at - known.at < GRANT_MS_MAX) {
+        return known.grant;
+      }
+      const grant = find();
+      held.delete(name);
+      held.set(name, { at, grant });
+      if (held.size > GRANTS_MAX) held.delete(held.keys().next().value!);
+      // What opens nothing is not kept, nor what could not be found out.
+      const drop = () => {
+        if (held.get(name)?.grant === grant) held.delete(name);
+      };
+      grant.then((found) => found ?? drop(), drop);
+      return grant;
+    },
+    forget(secret: string): void {
+      held.delete(nameOf(secret));
+    },
+  };
+}
+
+/**
+ * Lets in whoever has a scope (or `admin`): by `Authorization: Bearer` with an API key,
+ * or by the session of a browser, which may write only from our own pages.
+ *
+ * @param deps Of the program.
  * @param scope What the route needs.
  */
-export function requires(sql: Sql, scope: Scope): MiddlewareHandler<AuthEnv> {
+export function requires(
+  deps: AuthDeps,
+  scope: Scope,
+): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
-    const authorization = c.req.header("authorization");
-    const isRead = scope === "analytics:read" && c.req.method !== "POST";
-    if (authorization === undefined && isRead) {
-      c.set("viewer", await sessionViewer(sql, getCookie(c, SESSION_COOKIE)));
-      return await next();
-    }
-    const key = /^Bearer (\S+)$/i.exec(authorization ?? "")?.[1];
-    const grant = key === undefined ? null : await findKey(sql, key);
-    if (grant === null) throw new AppError("unauthenticated");
-    if (!grant.scopes.includes(scope) && !grant.scopes.includes("admin")) {
+    const viewer = await viewerOf(c, deps);
+    if (viewer === null) throw new AppError("unauthenticated");
+    if (!viewer.scopes.includes(scope) && !viewer.scopes.includes("admin")) {
       throw new AppError("insufficient_scope", {
-        detail: `The key lacks the scope "${scope}"`,
+        detail: `The credential lacks the scope "${scope}"`,
       });
     }
-    c.set("viewer", grant);
+    c.set("viewer", viewer);
     await next();
   };
 }
 
+async function viewerOf(
+  c: Context,
+  deps: AuthDeps,
+): Promise<Grant | null> {
+  const authorization = c.req.header("authorization");
+  // A key that is wrong is not made good by a session beside it.
+  if (authorization !== undefined) {
+    const secret = /^Bearer (\S+)$/i.exec(authorization)?.[1];
+    return secret === undefined ? null : await deps.auth.authenticate(secret);
+  }
+  const viewer = await sessionViewer(c, deps);
+  if (viewer !== null) refuseOtherSites(c, deps.publicUrl);
+  return viewer;
+}
+
 async function sessionViewer(
-  sql: Sql,
-  token: string | undefined,
-): Promise<Grant> {
-  const grant = token === undefined ? null : await findSession(sql, token);
-  if (grant === null) throw new AppError("unauthenticated");
-  return grant;
+  c: Context,
+  { auth, publicUrl }: AuthDeps,
+): Promise<Grant | null> {
+  const token = getCookie(c, sessionCookie(publicUrl));
+  return token === undefined ? null : await auth.authenticateSession(token);
 }
 
 /**
  * Lets in browsers with a session and sends the others to the sign-in page.
  *
- * @param sql Client.
+ * @param deps Of the program.
  */
-export function requiresSession(sql: Sql): MiddlewareHandler<AuthEnv> {
+export function requiresSession(deps: AuthDeps): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
-    const token = getCookie(c, SESSION_COOKIE);
-    const grant = token === undefined ? null : await findSession(sql, token);
-    if (grant === null) return c.redirect("/sign-in", 303);
-    c.set("viewer", grant);
+    const viewer = await sessionViewer(c, deps);
+    if (viewer === null) return c.redirect("/sign-in", 303);
+    refuseOtherSites(c, deps.publicUrl);
+    c.set("viewer", viewer);
     await next();
   };
+}
+
+/**
+ * Refuses what another site had a browser send in a user's name. Reading is no harm:
+ * the other site does not get the answer.
+ *
+ * @param c The request.
+ * @param publicUrl Where browsers reach us.
+ * @throws {AppError} `cross_site_request`.
+ */
+export function refuseOtherSites(c: Context, publicUrl: string): void {
+  if (c.req.method === "GET" || c.req.method === "HEAD") return;
+  // Browsers that are reached safely say it themselves; scripts cannot forge either header.
+  const site = c.req.header("sec-fetch-site");
+  const isOurs = site === undefined
+    ? c.req.header("origin") === new URL(publicUrl).origin
+    : site === "same-origin";
+  if (!isOurs) throw new AppError("cross_site_request");
+}
+
+/**
+ * What the cookie of a session is called. `__Host-` keeps neighbouring hosts from
+ * setting it, and would need https, which a server on one's own machine does not have.
+ *
+ * @param publicUrl Where browsers reach us.
+ */
+export function sessionCookie(publicUrl: string): string {
+  return publicUrl.startsWith("https:")
+    ? "__Host-weir_session"
+    : "weir_session";
 }
 
 /**

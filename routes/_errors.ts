@@ -15,7 +15,14 @@ const ERRORS = {
   invalid_json: { status: 400, title: "Cannot read the body as JSON" },
   incomplete_body: { status: 400, title: "Cannot read the body to its end" },
   unauthenticated: { status: 401, title: "Cannot tell who is asking" },
-  insufficient_scope: { status: 403, title: "Cannot do this with this key" },
+  insufficient_scope: {
+    status: 403,
+    title: "Cannot do this with this credential",
+  },
+  cross_site_request: {
+    status: 403,
+    title: "Cannot take this from another site",
+  },
   forbidden: { status: 403, title: "Cannot allow this to this user" },
   workflow_not_found: { status: 404, title: "Cannot find this workflow" },
   not_found: { status: 404, title: "Cannot find this address" },

@@ -24,12 +24,13 @@ const READS = {
 };
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function analytics({ sql, now }: Deps): Hono<AuthEnv> {
+export function analytics(deps: Deps): Hono<AuthEnv> {
+  const { sql, now } = deps;
   const app = new Hono<AuthEnv>();
   for (const [path, read] of Object.entries(READS)) {
     app.get(
       `/:id/analytics${path}`,
-      requires(sql, "analytics:read"),
+      requires(deps, "analytics:read"),
       valid("param", WorkflowPath),
       valid("query", AnalyticsQuery),
       async (c) => {

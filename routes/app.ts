@@ -5,13 +5,12 @@
  */
 
 import { type Context, Hono } from "hono";
-import { csrf } from "hono/csrf";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Sql } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
 import type { Manifest } from "../islands/build.ts";
-import { requiresSession } from "./_auth.ts";
+import { type Auth, requiresSession } from "./_auth.ts";
 import { answerProblem, AppError, toAppError } from "./_errors.ts";
 import { analytics } from "./analytics.ts";
 import { assets } from "./assets.ts";
@@ -29,6 +28,8 @@ import { workflows } from "./workflows.ts";
 /** Everything a route may need, made once in main.ts. */
 export interface Deps {
   sql: Sql;
+  /** Turns secrets into grants. */
+  auth: Auth;
   /** The clock. */
   now(): Date;
   /** Where the built islands are, ending in a slash. */
@@ -99,11 +100,10 @@ function api(deps: Deps): Hono {
 
 function pages(deps: Deps): Hono {
   const app = new Hono();
-  app.use("/sign-out", csrf());
   app.route("/", session(deps));
   app.route("/", signIn(deps));
-  app.use("/", requiresSession(deps.sql));
-  app.use("/workflows/*", requiresSession(deps.sql));
+  app.use("/", requiresSession(deps));
+  app.use("/workflows/*", requiresSession(deps));
   app.route("/", overview(deps));
   app.route("/", dashboard(deps));
   return app;

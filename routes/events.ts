@@ -41,7 +41,7 @@ type Unread = { index: number } & (UnreadLine | { item: unknown });
 export function events(deps: Deps): Hono<AuthEnv> {
   return new Hono<AuthEnv>().post(
     "/",
-    requires(deps.sql, "events:write"),
+    requires(deps, "events:write"),
     async (c) => {
       const receipt: EventReceipt = {
         accepted: 0,

@@ -21,8 +21,9 @@ import { WorkflowPath } from "./workflows.ts";
 const RefreshPath = z.object({ id: Uuid, job_id: Uuid });
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function refresh({ sql }: Deps): Hono<AuthEnv> {
-  const reads = requires(sql, "analytics:read");
+export function refresh(deps: Deps): Hono<AuthEnv> {
+  const { sql } = deps;
+  const reads = requires(deps, "analytics:read");
   return new Hono<AuthEnv>()
     .post(
       "/:id/analytics/refresh",

@@ -7,11 +7,12 @@
 import { Hono } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { beginSession, endSession, SESSION_DAYS } from "../db/access.ts";
-import { SESSION_COOKIE } from "./_auth.ts";
+import { refuseOtherSites, sessionCookie } from "./_auth.ts";
 import type { Deps } from "./app.ts";
 
 /** @returns The routes; public, the token is the credential. */
-export function session({ sql, publicUrl }: Deps): Hono {
+export function session({ sql, auth, publicUrl }: Deps): Hono {
+  const name = sessionCookie(publicUrl);
   const cookie = {
     httpOnly: true,
     sameSite: "Lax",
@@ -27,7 +28,7 @@ export function session({ sql, publicUrl }: Deps): Hono {
         : await beginSession(sql, token);
       // Without a link that works, sign_in.tsx says so.
       if (begun === null) return await next();
-      setCookie(c, SESSION_COOKIE, begun, {
+      setCookie(c, name, begun, {
         ...cookie,
         maxAge: SESSION_DAYS * 86_400,
       });
@@ -35,9 +36,13 @@ export function session({ sql, publicUrl }: Deps): Hono {
       return c.redirect("/", 303);
     })
     .post("/sign-out", async (c) => {
-      const token = getCookie(c, SESSION_COOKIE);
-      if (token !== undefined) await endSession(sql, token);
-      deleteCookie(c, SESSION_COOKIE, cookie);
+      refuseOtherSites(c, publicUrl);
+      const token = getCookie(c, name);
+      if (token !== undefined) {
+        await endSession(sql, token);
+        auth.forgetSession(token);
+      }
+      deleteCookie(c, name, cookie);
       return c.redirect("/sign-in", 303);
     });
 }

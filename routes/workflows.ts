@@ -24,8 +24,9 @@ import type { Deps } from "./app.ts";
 export const WorkflowPath = z.object({ id: Uuid });
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function workflows({ sql, now }: Deps): Hono<AuthEnv> {
-  const reads = requires(sql, "analytics:read");
+export function workflows(deps: Deps): Hono<AuthEnv> {
+  const { sql, now } = deps;
+  const reads = requires(deps, "analytics:read");
   return new Hono<AuthEnv>()
     .get("/", reads, valid("query", WorkflowsQuery), async (c) => {
       const viewer = c.get("viewer");
@@ -49,7 +50,7 @@ export function workflows({ sql, now }: Deps): Hono<AuthEnv> {
     })
     .put(
       "/:id",
-      requires(sql, "workflows:write"),
+      requires(deps, "workflows:write"),
       valid("param", WorkflowPath),
       async (c) => {
         const viewer = c.get("viewer");

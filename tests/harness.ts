@@ -12,7 +12,6 @@ import {
   findAccount,
 } from "../db/access.ts";
 import { connect, type Sql } from "../db/client.ts";
-import { createLog } from "../db/log.ts";
 import { SCOPES } from "../db/schema.ts";
 
 /** Migrated once by tests/run.ts, before any test; copied by each. */
@@ -102,18 +101,12 @@ async function createWorld(
 
   // Most tests of the database never ask for it, and it brings every route along.
   async function makeApp(): Promise<World["app"]> {
-    const { createApp } = await import("../routes/app.ts");
-    return createApp({
-      sql,
-      now: () => clock.now,
-      dist: new URL("../dist/", import.meta.url),
-      manifest: {},
-      publicUrl: "http://weir.test",
-      log: createLog("error"),
+    const { appWith } = await import("./app.ts");
+    return appWith(world, {
       eventsAccepted: () => rings.count++,
     }) as World["app"];
   }
-  return {
+  const world: World = {
     sql,
     snapshots,
     database_url,
@@ -127,6 +120,7 @@ async function createWorld(
       },
     },
   };
+  return world;
 }
 
 /** A real server in a process of its own, to be killed. */

@@ -83,6 +83,7 @@ dbTest(
       time_zone: account.time_zone,
       user_id: "ada",
       role: "member",
+      scopes: ["analytics:read", "exports:write"],
     });
     // What opens one thing opens no other.
     strictEqual(await findSession(sql, token), null);

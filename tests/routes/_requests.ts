@@ -13,9 +13,9 @@ import {
 import type { Hono } from "hono";
 import { createSignInLink } from "../../db/access.ts";
 import type { Role } from "../../db/schema.ts";
-import { createLog } from "../../db/log.ts";
-import { createApp, type Deps } from "../../routes/app.ts";
 import { NOW, type World } from "../harness.ts";
+
+export { appWith } from "../app.ts";
 
 export const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 export const STEP = "22222222-2222-4222-8222-222222222222";
@@ -174,18 +174,4 @@ export async function signIn(
     key: null,
   });
   return { cookie: answer.headers.get("set-cookie")!.split(";")[0]! };
-}
-
-/** The app with other dependencies than the harness gives it. */
-export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
-  return createApp({
-    sql: world.sql,
-    now: () => world.clock.now,
-    dist: new URL("../../dist/", import.meta.url),
-    manifest: {},
-    publicUrl: "http://weir.test",
-    log: createLog("error"),
-    eventsAccepted: () => {},
-    ...deps,
-  });
 }

@@ -4,9 +4,10 @@ import {
   ok,
   strictEqual,
 } from "node:assert/strict";
-import { createAccount, createKey } from "../../db/access.ts";
+import { createAccount, createKey, ROLE_SCOPES } from "../../db/access.ts";
 import { type Scope, SCOPES } from "../../db/schema.ts";
-import { mayRead, ownerOf } from "../../routes/_auth.ts";
+import { GRANT_MS_MAX, mayRead, ownerOf } from "../../routes/_auth.ts";
+import { SAME_ORIGIN } from "../app.ts";
 import { dbTest, type World } from "../harness.ts";
 import {
   type Answer,
@@ -124,6 +125,20 @@ dbTest("createApp() has no route without a policy here", (world) => {
   return Promise.resolve();
 });
 
+/** What browsers say of a request that is none of our pages'. */
+const OTHER_SITES: Record<string, string>[] = [
+  {},
+  { origin: "https://evil.test" },
+  { origin: "null" },
+  { "sec-fetch-site": "cross-site", ...SAME_ORIGIN },
+  { "sec-fetch-site": "same-site", ...SAME_ORIGIN },
+];
+
+/** Lets time pass. */
+function pass({ clock }: World, ms: number): void {
+  clock.now = new Date(clock.now.getTime() + ms);
+}
+
 /** A key of the test's account. */
 function keyWith(
   { sql, account }: World,
@@ -167,6 +182,7 @@ for (const [name, { path, json, ...route }] of Object.entries(API)) {
     const id = revoked.split("_")[1]!;
     await world.sql`
       update weir.api_key set revoked_at = now() where key_id = ${id}`;
+    pass(world, GRANT_MS_MAX);
     assertProblem(await ask(world, revoked), 401, "unauthenticated");
   });
 
@@ -203,24 +219,39 @@ for (const [name, { path, json, ...route }] of Object.entries(API)) {
     strictEqual(answer.status, route.good, answer.text);
   });
 
-  dbTest(`${name} takes a session for reads alone`, async (world) => {
+  dbTest(`${name} takes a session of our own pages`, async (world) => {
+    const session = async (grant = {}, accountId?: number) => ({
+      ...await signIn(world, grant, accountId),
+      ...SAME_ORIGIN,
+    });
     await put(world, { ...DEFINITION, owner_id: "ada" });
-    const admin = await ask(world, null, await signIn(world));
-    if (method !== "GET") return assertProblem(admin, 401, "unauthenticated");
-    strictEqual(admin.status, route.good);
+    const admin = await session();
+    const answer = await ask(world, null, admin);
+    strictEqual(answer.status, route.good, answer.text);
+    for (const foreign of OTHER_SITES) {
+      const { cookie } = admin;
+      const answer = await ask(world, null, { cookie, ...foreign });
+      if (method === "GET") strictEqual(answer.status, route.good);
+      else assertProblem(answer, 403, "cross_site_request");
+    }
 
-    const owner = await signIn(world, { role: "member", userId: "ada" });
-    strictEqual((await ask(world, null, owner)).status, route.good);
-    const member = await signIn(world, { role: "member", userId: "bob" });
-    route.notOwner(await ask(world, null, member));
+    const owner = await session({ role: "member", userId: "ada" });
+    const member = await session({ role: "member", userId: "bob" });
     const { account_id } = await createAccount(world.sql, "Other", "UTC");
-    const other = await signIn(world, {}, account_id);
+    const other = await session({}, account_id);
     route.otherAccount(await ask(world, null, other));
+    if (ROLE_SCOPES.member.includes(route.scope)) {
+      strictEqual((await ask(world, null, owner)).status, route.good);
+      route.notOwner(await ask(world, null, member));
+    } else {
+      assertProblem(await ask(world, null, owner), 403, "insufficient_scope");
+    }
 
     // A key that is wrong is not made good by a session beside it.
     const both = await ask(world, "weir_wrong", owner);
     assertProblem(both, 401, "unauthenticated");
     await world.sql`update weir.session set expires_at = now()`;
+    pass(world, GRANT_MS_MAX);
     assertProblem(await ask(world, null, owner), 401, "unauthenticated");
     const forged = await ask(world, null, { cookie: "weir_session=%00" });
     assertProblem(forged, 401, "unauthenticated");

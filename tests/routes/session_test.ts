@@ -1,5 +1,6 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { createSignInLink, SESSION_DAYS } from "../../db/access.ts";
+import { SAME_ORIGIN } from "../app.ts";
 import { dbTest, type World } from "../harness.ts";
 import { appWith, assertProblem, send, signIn } from "./_requests.ts";
 
@@ -82,7 +83,7 @@ dbTest("GET /sign-in refuses links that are too old or none", async (world) => {
 dbTest("POST /sign-out ends the session everywhere", async (world) => {
   const headers = await signIn(world);
   const other = await signIn(world);
-  const origin = { origin: "http://localhost" };
+  const origin = SAME_ORIGIN;
   const answer = await send(world, "POST", "/sign-out", {
     key: null,
     headers: { ...headers, ...origin },
@@ -113,7 +114,7 @@ dbTest("POST /sign-out does nothing for another site", async (world) => {
       key: null,
       headers: { ...headers, ...foreign },
     });
-    assertProblem(answer, 403, "forbidden");
+    assertProblem(answer, 403, "cross_site_request");
   }
   ok(await isSignedIn(world, headers));
 });

@@ -1,0 +1,39 @@
+/**
+ * The app as tests run it: the real one, on a world's database and clock.
+ *
+ * @module
+ */
+
+import type { Hono } from "hono";
+import { createLog } from "../db/log.ts";
+import { createAuth } from "../routes/_auth.ts";
+import { createApp, type Deps } from "../routes/app.ts";
+import type { World } from "./harness.ts";
+
+/** Where the app of a test believes to be reached. */
+export const PUBLIC_URL = "http://weir.test";
+
+/** What browsers send with what our own pages do. */
+export const SAME_ORIGIN = { origin: PUBLIC_URL };
+
+/**
+ * Builds the app.
+ *
+ * @param world Whose database and clock it has.
+ * @param deps What is to be otherwise.
+ */
+export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
+  const now = () => world.clock.now;
+  const { sql } = world;
+  return createApp({
+    sql,
+    auth: createAuth({ sql, now }),
+    now,
+    dist: new URL("../dist/", import.meta.url),
+    manifest: {},
+    publicUrl: PUBLIC_URL,
+    log: createLog("error"),
+    eventsAccepted: () => {},
+    ...deps,
+  });
+}
