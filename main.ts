@@ -14,6 +14,7 @@ import {
   UsageError,
 } from "./workers/_commands.ts";
 import { createSignInLink } from "./db/access.ts";
+import { postgresBus } from "./db/bus.ts";
 import { connect, type Sql } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { scheduleJobs } from "./db/jobs.ts";
@@ -255,7 +256,12 @@ async function run(
   const parts = [runJobs(jobs, { sql, snapshots, log, signal: stopping })];
   if (manifest) {
     parts.push(
-      answerRequests({ ...context, signal: stopping }, web, manifest, options),
+      answerRequests(
+        { ...context, signal: stopping },
+        { web, direct: sql },
+        manifest,
+        options,
+      ),
     );
   }
   try {
@@ -294,12 +300,15 @@ interface ServeOptions {
 
 async function answerRequests(
   { settings, log, signal }: Context,
-  sql: Sql,
+  { web: sql, direct }: { web: Sql; direct: Sql },
   manifest: Manifest,
   options: ServeOptions,
 ): Promise<void> {
   const { createApp } = await import("./routes/app.ts");
   const { createAuth } = await import("./routes/_auth.ts");
+  const { createHub } = await import("./routes/_hub.ts");
+  const now = () => new Date();
+  const hub = createHub({ sql, now, log, bus: postgresBus(direct, log) });
   const ringer = createRinger(sql, log);
   const underWay = new Set<Promise<void>>();
   // The app knows its address, and that may be any free port: so the port comes first.
@@ -313,7 +322,6 @@ async function answerRequests(
   });
   const { port } = server.addr;
   const publicUrl = settings.PUBLIC_URL ?? urlOf(settings.HOST, port);
-  const now = () => new Date();
   answer = createApp({
     sql,
     auth: createAuth({ sql, now }),
@@ -323,6 +331,8 @@ async function answerRequests(
     publicUrl,
     log,
     eventsAccepted: ringer.ring,
+    hub,
+    stopping: signal,
   }).fetch;
   if (!settings.DATABASE_URL) {
     await Deno.writeTextFile(addressFile(settings), publicUrl);
@@ -337,6 +347,7 @@ async function answerRequests(
   await Promise.race([Promise.all(underWay), tooLate]);
   await Promise.race([server.shutdown(), tooLate]);
   ringer.remove();
+  await hub.close();
 }
 
 /** For who comes while we start or stop. */

@@ -12,6 +12,7 @@ import type { Log } from "../db/log.ts";
 import type { Manifest } from "../islands/build.ts";
 import { type Auth, requiresSession } from "./_auth.ts";
 import { answerProblem, AppError, toAppError } from "./_errors.ts";
+import type { Hub } from "./_hub.ts";
 import { analytics } from "./analytics.ts";
 import { assets } from "./assets.ts";
 import { dashboard } from "./dashboard.tsx";
@@ -40,6 +41,10 @@ export interface Deps {
   log: Log;
   /** Tells the workers that events wait; cheap, as often as one likes. */
   eventsAccepted(): void;
+  /** How far workflows are, and who waits for their changes. */
+  hub: Hub;
+  /** Aborted when we are told to stop: what would go on for ever ends then. */
+  stopping: AbortSignal;
 }
 
 /**

@@ -7,6 +7,7 @@
 import type { Hono } from "hono";
 import { createLog } from "../db/log.ts";
 import { createAuth } from "../routes/_auth.ts";
+import { createHub } from "../routes/_hub.ts";
 import { createApp, type Deps } from "../routes/app.ts";
 import type { World } from "./harness.ts";
 
@@ -25,6 +26,7 @@ export const SAME_ORIGIN = { origin: PUBLIC_URL };
 export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
   const now = () => world.clock.now;
   const { sql } = world;
+  const log = createLog("error");
   return createApp({
     sql,
     auth: createAuth({ sql, now }),
@@ -32,8 +34,11 @@ export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
     dist: new URL("../dist/", import.meta.url),
     manifest: {},
     publicUrl: PUBLIC_URL,
-    log: createLog("error"),
+    log,
     eventsAccepted: () => {},
+    // Without a bus it asks the database, so that a test sees each change at once.
+    hub: createHub({ sql, now, log, bus: null }),
+    stopping: new AbortController().signal,
     ...deps,
   });
 }

@@ -237,13 +237,13 @@ begin
   ) w;
 end $$;
 
--- announce_revisions(): rings 'workflow_analytics' with "uuid revision" for each workflow that changed:
--- a doorbell, readers go and look.
+-- announce_revisions(): rings 'workflow_analytics' with the id of each workflow that changed: a doorbell, whoever
+-- listens goes and looks.
 create or replace function announce_revisions() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
-  perform pg_notify('workflow_analytics', workflow_uuid || ' ' || revision) from fold_workflow;
+  perform pg_notify('workflow_analytics', workflow_uuid::text) from fold_workflow;
 end $$;
 
 -- fold_staged(): the fold of what fold() or recompute() have staged in fold_workflow, fold_event and

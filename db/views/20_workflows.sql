@@ -11,6 +11,7 @@ return regexp_replace(to_char(instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:
 -- Returns     false when the id is another account's.
 -- Callers     putWorkflow() of db/workflows.ts.
 -- Repeat      The same definition again changes nothing.
+-- A change raises the workflow's revision and rings, as a fold does.
 create or replace function put_workflow(account int, id uuid, definition jsonb, window_us bigint)
 returns boolean
 language plpgsql
@@ -43,7 +44,15 @@ begin
     recompute_since = case
       when known.goal_ends_execution = (definition->>'goal_ends_execution')::boolean
         and known.conversion_window_us = window_us then recompute_since
-      else coalesce(recompute_since, clock_timestamp()) end
-  where workflow_id = known.workflow_id;
+      else coalesce(recompute_since, clock_timestamp()) end,
+    settings_revision = known.settings_revision + 1
+  where workflow_id = known.workflow_id
+    and (newest_version, name, status, owner_id, goal_ends_execution, conversion_window, conversion_window_us)
+      is distinct from (known.newest_version, definition->>'name', definition->>'status',
+        definition->>'owner_id', (definition->>'goal_ends_execution')::boolean, definition->>'conversion_window',
+        window_us);
+  if found then
+    perform pg_notify('workflow_analytics', id::text);
+  end if;
   return true;
 end $$;

@@ -659,10 +659,8 @@ dbTest(
 
     await record(world, [achieved("11:00:00")]);
     await fold(sql);
-    const rings = [before, before + 1, before + 2]
-      .map((number) => `${WORKFLOW} ${number}`);
-    await until("it rang", () => rung.length >= rings.length);
-    deepStrictEqual(rung, rings);
+    await until("it rang", () => rung.length >= 3);
+    deepStrictEqual(rung, [WORKFLOW, WORKFLOW, WORKFLOW]);
     await listening.unlisten();
   },
 );
