@@ -119,16 +119,27 @@ export function requires(
   scope: Scope,
 ): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
-    const viewer = await viewerOf(c, deps);
-    if (viewer === null) throw new AppError("unauthenticated");
-    if (!viewer.scopes.includes(scope) && !viewer.scopes.includes("admin")) {
-      throw new AppError("insufficient_scope", {
-        detail: `The credential lacks the scope "${scope}"`,
-      });
-    }
-    c.set("viewer", viewer);
+    c.set("viewer", granting(await viewerOf(c, deps), scope));
     await next();
   };
+}
+
+/**
+ * Refuses whoever may not.
+ *
+ * @param viewer What {@linkcode Auth} found.
+ * @param scope What it is needed for.
+ * @returns The viewer, who may.
+ * @throws {AppError} `unauthenticated`, `insufficient_scope`.
+ */
+export function granting(viewer: Grant | null, scope: Scope): Grant {
+  if (viewer === null) throw new AppError("unauthenticated");
+  if (!viewer.scopes.includes(scope) && !viewer.scopes.includes("admin")) {
+    throw new AppError("insufficient_scope", {
+      detail: `The credential lacks the scope "${scope}"`,
+    });
+  }
+  return viewer;
 }
 
 async function viewerOf(

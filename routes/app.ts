@@ -19,6 +19,7 @@ import { dashboard } from "./dashboard.tsx";
 import { answerErrorPage } from "./error_page.tsx";
 import { events } from "./events.ts";
 import { health } from "./health.ts";
+import { ingest } from "./ingest.ts";
 import { createRequestCounter, metrics } from "./metrics.ts";
 import { overview } from "./overview.tsx";
 import { refresh } from "./refresh.ts";
@@ -73,6 +74,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/", metrics(deps, requests));
   app.route("/assets", assets(deps));
   app.route("/api/v1", api(deps));
+  app.route("/", ingest(deps));
   app.route("/", pages(deps));
 
   app.notFound((c) => onError(new AppError("not_found"), c));

@@ -5,37 +5,19 @@
  */
 
 import { Hono } from "hono";
-import { z } from "zod";
-import { recordEvents } from "../db/events.ts";
-import {
-  ERRORS_LISTED_MAX,
-  Event,
-  EVENT_AGE_MAX_DAYS,
-  EVENT_AHEAD_MAX_MS,
-  type EventReceipt,
-  type EventRefusal,
-  EVENTS_PER_REQUEST_MAX,
-  LINE_BYTES_MAX,
-  NDJSON_CHUNK_EVENTS,
-} from "../db/schema.ts";
+import { LINE_BYTES_MAX, NDJSON_CHUNK_EVENTS } from "../db/schema.ts";
 import { type AuthEnv, requires } from "./_auth.ts";
 import { linesOf, mediaTypeOf, readJson, type UnreadLine } from "./_body.ts";
-import { AppError, toAppError } from "./_errors.ts";
-import { clipped } from "./_valid.ts";
+import { AppError } from "./_errors.ts";
+import { type Item, numbered, takeEvents } from "./_ingest.ts";
+import {
+  CLOUDEVENT,
+  CLOUDEVENTS_BATCH,
+  isBinaryCloudEvent,
+  readBinaryCloudEvent,
+  readCloudEvent,
+} from "./_wire_cloudevents.ts";
 import type { Deps } from "./app.ts";
-
-const MESSAGES = {
-  event_too_old:
-    `Cannot accept an event that occurred more than ${EVENT_AGE_MAX_DAYS} days ago`,
-  event_in_future: `Cannot accept an event more than ${
-    EVENT_AHEAD_MAX_MS / 60_000
-  } minutes ahead of the server's clock`,
-  event_conflict: "Cannot accept other content under the id of another event",
-  workflow_not_found: "Cannot find this workflow",
-} as const;
-
-/** Where an unreadable line or item stands for itself. */
-type Unread = { index: number } & (UnreadLine | { item: unknown });
 
 /** @returns The routes below `/api/v1/events`. */
 export function events(deps: Deps): Hono<AuthEnv> {
@@ -43,68 +25,43 @@ export function events(deps: Deps): Hono<AuthEnv> {
     "/",
     requires(deps, "events:write"),
     async (c) => {
-      const receipt: EventReceipt = {
-        accepted: 0,
-        duplicates: 0,
-        rejected: 0,
-        errors: [],
-      };
-      try {
-        for await (const chunk of chunksOf(c.req.raw)) {
-          await recordChunk(deps, c.get("viewer").account_id, chunk, receipt);
-        }
-      } catch (thrown) {
-        throw withReceipt(thrown, receipt);
-      } finally {
-        if (receipt.accepted > 0) deps.eventsAccepted();
-      }
-      if (receipt.rejected > 0 && receipt.accepted + receipt.duplicates === 0) {
-        throw new AppError("all_events_rejected", { members: { ...receipt } });
-      }
-      return c.json(receipt, 202);
+      const { account_id } = c.get("viewer");
+      const chunks = chunksOf(c.req.raw);
+      return c.json(await takeEvents(deps, account_id, chunks), 202);
     },
   );
 }
 
-/** What is committed stays committed, so a failure half-way says how far it came. */
-function withReceipt(thrown: unknown, receipt: EventReceipt): unknown {
-  if (receipt.accepted + receipt.duplicates + receipt.rejected === 0) {
-    return thrown;
-  }
-  const error = toAppError(thrown);
-  return new AppError(error.code, {
-    ...error.options,
-    members: { ...receipt },
-  });
-}
-
 /** The body in pieces that are committed together. */
-async function* chunksOf(request: Request): AsyncGenerator<Unread[]> {
+async function* chunksOf(request: Request): AsyncGenerator<Item[]> {
   const type = mediaTypeOf(request);
-  if (type === "application/x-ndjson") {
+  if (isBinaryCloudEvent(request)) {
+    yield [readBinaryCloudEvent(request, type, await readJson(request))];
+  } else if (type === "application/x-ndjson") {
     yield* ndjsonChunks(request);
   } else if (type === "application/json") {
-    yield await jsonItems(request);
+    const body = await readJson(request);
+    yield numbered(Array.isArray(body) ? body : [body]);
+  } else if (type === CLOUDEVENT) {
+    yield [readCloudEvent(await readJson(request), 0)];
+  } else if (type === CLOUDEVENTS_BATCH) {
+    const body = await readJson(request);
+    if (!Array.isArray(body)) {
+      throw new AppError("invalid_request", {
+        detail: "A batch of CloudEvents is an array",
+      });
+    }
+    yield numbered(body).map((_, index) => readCloudEvent(body[index], index));
   } else {
     throw new AppError("unsupported_media_type", {
-      detail: "Send application/json or application/x-ndjson",
+      detail:
+        `Send application/json, application/x-ndjson, ${CLOUDEVENT} or ${CLOUDEVENTS_BATCH}`,
     });
   }
 }
 
-async function jsonItems(request: Request): Promise<Unread[]> {
-  const body = await readJson(request);
-  const items = Array.isArray(body) ? body : [body];
-  if (items.length > EVENTS_PER_REQUEST_MAX) {
-    throw new AppError("payload_too_large", {
-      detail: `Send at most ${EVENTS_PER_REQUEST_MAX} events, or NDJSON`,
-    });
-  }
-  return items.map((item, index) => ({ index, item }));
-}
-
-async function* ndjsonChunks(request: Request): AsyncGenerator<Unread[]> {
-  let chunk: Unread[] = [];
+async function* ndjsonChunks(request: Request): AsyncGenerator<Item[]> {
+  let chunk: Item[] = [];
   let index = 0;
   for await (const line of linesOf(request, LINE_BYTES_MAX)) {
     if (line === "") continue;
@@ -117,95 +74,11 @@ async function* ndjsonChunks(request: Request): AsyncGenerator<Unread[]> {
   yield chunk;
 }
 
-function readLine(line: string | UnreadLine, index: number): Unread {
+function readLine(line: string | UnreadLine, index: number): Item {
   if (typeof line !== "string") return { index, ...line };
   try {
     return { index, item: JSON.parse(line) };
   } catch (error) {
     return { index, unread: (error as Error).message };
   }
-}
-
-/** Judges each item, commits the good ones in one transaction, and counts. */
-async function recordChunk(
-  { sql, now }: Deps,
-  accountId: number,
-  chunk: Unread[],
-  receipt: EventReceipt,
-): Promise<void> {
-  const good: { index: number; event: Event }[] = [];
-  const at = now().getTime();
-  const refused: EventRefusal[] = [];
-  for (const piece of chunk) {
-    const judged = judge(piece, at);
-    if ("event" in judged) good.push(judged);
-    else refused.push(judged);
-  }
-
-  const outcomes = await recordEvents(
-    sql,
-    accountId,
-    good.map(({ event }) => event),
-  );
-  outcomes.forEach((outcome, i) => {
-    const { index, event } = good[i]!;
-    if (outcome === "accepted") receipt.accepted += 1;
-    else if (outcome === "duplicate") receipt.duplicates += 1;
-    else refused.push(refusal(index, event.id, outcome));
-  });
-
-  receipt.rejected += refused.length;
-  refused.sort((a, b) => a.index - b.index);
-  receipt.errors.push(
-    ...refused.slice(0, ERRORS_LISTED_MAX - receipt.errors.length),
-  );
-}
-
-function judge(
-  piece: Unread,
-  now: number,
-): { index: number; event: Event } | EventRefusal {
-  const { index } = piece;
-  if ("unread" in piece) {
-    return { index, id: null, code: "invalid_event", message: piece.unread };
-  }
-  const parsed = Event.safeParse(piece.item);
-  if (!parsed.success) {
-    return {
-      index,
-      id: idOf(piece.item),
-      code: "invalid_event",
-      message: describe(parsed.error),
-    };
-  }
-  const event = parsed.data;
-  const occurredAt = Date.parse(event.occurred_at);
-  if (occurredAt < now - EVENT_AGE_MAX_DAYS * 86_400_000) {
-    return refusal(index, event.id, "event_too_old");
-  }
-  if (occurredAt > now + EVENT_AHEAD_MAX_MS) {
-    return refusal(index, event.id, "event_in_future");
-  }
-  return { index, event };
-}
-
-function refusal(
-  index: number,
-  id: string,
-  code: keyof typeof MESSAGES,
-): EventRefusal {
-  return { index, id, code, message: MESSAGES[code] };
-}
-
-function describe(error: z.core.$ZodError): string {
-  return clipped(
-    error.issues.map(({ path, message }) =>
-      path.length === 0 ? message : `${z.core.toDotPath(path)}: ${message}`
-    ).join("; "),
-  );
-}
-
-function idOf(item: unknown): string | null {
-  const id = (item as { id?: unknown } | null)?.id;
-  return typeof id === "string" ? id.slice(0, 128) : null;
 }

@@ -265,7 +265,7 @@ dbTest(
       ],
       [
         "{}",
-        { ...json, "content-encoding": "gzip" },
+        { ...json, "content-encoding": "br" },
         415,
         "unsupported_media_type",
       ],
