@@ -34,7 +34,7 @@ interface ActionCounts {
 }
 
 /** What `weir.read_actions()` answers. */
-interface Counts {
+export interface ActionsCounts {
   head: Head;
   counts: ActionCounts[];
 }
@@ -56,15 +56,35 @@ export async function readActions(
   query: AnalyticsQuery,
   now: Date,
 ): Promise<Actions | null> {
-  const [row] = await sql<[{ counts: Counts | null }]>`
-    select weir.read_actions(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
+  const call = callActions(sql, accountId, workflowUuid, query, now);
+  const [row] = await sql<[{ counts: ActionsCounts | null }]>`
+    select ${call} as counts`;
+  return row.counts && actionsOf(row.counts, workflowUuid, query);
+}
+
+/**
+ * The call behind {@linkcode readActions}, to be part of a statement; takes the same.
+ */
+export function callActions(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+  query: AnalyticsQuery,
+  now: Date,
+) {
+  return sql`weir.read_actions(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
       ${query.end_date}::text::date, ${query.tz ?? null}, ${
     query.version ?? null
   },
-      ${now}) as counts`;
-  const counts = row.counts;
-  if (counts === null) return null;
+      ${now})`;
+}
 
+/** How the actions fare, from what the database counted. */
+export function actionsOf(
+  counts: ActionsCounts,
+  workflowUuid: string,
+  query: AnalyticsQuery,
+): Actions {
   const defined = new Map(
     counts.head.steps.map((step) => [step.step_id, step]),
   );

@@ -130,21 +130,49 @@ export async function readAnalytics(
   query: AnalyticsQuery,
   now: Date,
 ): Promise<Analytics | null> {
+  const call = callAnalytics(sql, accountId, workflowUuid, query, now);
+  const [row] = await sql<[{ counts: AnalyticsCounts | null }]>`
+    select ${call} as counts`;
+  return row.counts && analyticsOf(row.counts, workflowUuid, query, now);
+}
+
+/** What {@linkcode callAnalytics} answers. */
+export type AnalyticsCounts = ExecutionCounts | ContactCounts;
+
+/**
+ * The call behind {@linkcode readAnalytics}, to be part of a statement; takes the same.
+ */
+export function callAnalytics(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+  query: AnalyticsQuery,
+  now: Date,
+) {
   const past = comparedRange(query);
   const read = query.unit === "contact"
     ? sql`weir.read_contacts`
     : sql`weir.read_analytics`;
-  const [row] = await sql<
-    [{ counts: ExecutionCounts | ContactCounts | null }]
-  >`
-    select ${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
+  return sql`${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
       ${query.end_date}::text::date, ${
     query.tz ?? null
   }, ${query.granularity}, ${query.attribution},
       ${past?.first ?? null}::text::date, ${past?.last ?? null}::text::date,
-      ${query.version ?? null}, ${now}) as counts`;
-  const counts = row.counts;
-  if (counts === null) return null;
+      ${query.version ?? null}, ${now})`;
+}
+
+/**
+ * The summary and the trends, from what the database counted.
+ *
+ * @throws {DetailExpired} As {@linkcode readAnalytics}.
+ */
+export function analyticsOf(
+  counts: AnalyticsCounts,
+  workflowUuid: string,
+  query: AnalyticsQuery,
+  now: Date,
+): Analytics {
+  const past = comparedRange(query);
   requireContacts(counts.head, query);
   if (query.granularity === "hourly" && !counts.head.hours) {
     throw new DetailExpired(

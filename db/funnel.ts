@@ -48,7 +48,7 @@ interface StepCounts extends RateCounts {
 }
 
 /** What `weir.read_funnel()` and `weir.read_contact_funnel()` answer. */
-interface Counts {
+export interface FunnelCounts {
   head: Head;
   cohort: { enrolled: number; completed: number };
   counts: StepCounts[];
@@ -79,17 +79,42 @@ export async function readFunnel(
   query: AnalyticsQuery,
   now: Date,
 ): Promise<Funnel | null> {
+  const call = callFunnel(sql, accountId, workflowUuid, query, now);
+  const [row] = await sql<[{ counts: FunnelCounts | null }]>`
+    select ${call} as counts`;
+  return row.counts && funnelOf(row.counts, workflowUuid, query);
+}
+
+/**
+ * The call behind {@linkcode readFunnel}, to be part of a statement; takes the same.
+ */
+export function callFunnel(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+  query: AnalyticsQuery,
+  now: Date,
+) {
   const read = query.unit === "contact"
     ? sql`weir.read_contact_funnel`
     : sql`weir.read_funnel`;
-  const [row] = await sql<[{ counts: Counts | null }]>`
-    select ${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
+  return sql`${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
       ${query.end_date}::text::date, ${query.tz ?? null}, ${
     query.version ?? null
   },
-      ${now}) as counts`;
-  const counts = row.counts;
-  if (counts === null) return null;
+      ${now})`;
+}
+
+/**
+ * The funnel, from what the database counted.
+ *
+ * @throws {DetailExpired} As {@linkcode readFunnel}.
+ */
+export function funnelOf(
+  counts: FunnelCounts,
+  workflowUuid: string,
+  query: AnalyticsQuery,
+): Funnel {
   requireContacts(counts.head, query);
 
   const judged = stepsOf(counts);
@@ -107,7 +132,7 @@ export async function readFunnel(
 }
 
 /** The definition's steps in its order, then those it lacks by their ids. */
-function stepsOf({ head: { steps }, counts }: Counts): Judged[] {
+function stepsOf({ head: { steps }, counts }: FunnelCounts): Judged[] {
   const byId = new Map(counts.map((count) => [count.step_id, count]));
   const defined = new Set(steps.map((step) => step.step_id));
   const strangers = counts.filter((count) => !defined.has(count.step_id))

@@ -4,7 +4,15 @@
  * @module
  */
 
+import { type ActionsCounts, actionsOf, callActions } from "./actions.ts";
+import {
+  type AnalyticsCounts,
+  analyticsOf,
+  callAnalytics,
+} from "./analytics.ts";
 import type { Sql } from "./client.ts";
+import { callFunnel, type FunnelCounts, funnelOf } from "./funnel.ts";
+import type { AnalyticsQuery, LiveNumbers } from "./schema.ts";
 
 /** How far a workflow is. */
 export interface Revision {
@@ -31,4 +39,44 @@ export async function readRevisions(
   return await sql<Revision[]>`
     select workflow_uuid, revision, as_of
     from weir.read_revisions(${workflowUuids}::text[]::uuid[], ${now})`;
+}
+
+/**
+ * Reads the summary and trends, the funnel and the actions in one statement, so that
+ * they and the revision are of one snapshot.
+ *
+ * @param sql Client.
+ * @param accountId Whose workflow it must be.
+ * @param workflowUuid Which one.
+ * @param query Of all three reads.
+ * @param now The clock.
+ * @returns `null` when the account has no such workflow.
+ * @throws {DetailExpired} When hours or contacts are asked for that are not kept.
+ */
+export async function readLive(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+  query: AnalyticsQuery,
+  now: Date,
+): Promise<LiveNumbers & { revision: number } | null> {
+  const asked = [sql, accountId, workflowUuid, query, now] as const;
+  const [row] = await sql<[{
+    revision: number | null;
+    analytics: AnalyticsCounts;
+    funnel: FunnelCounts;
+    actions: ActionsCounts;
+  }]>`
+    select weir.read_revision(${accountId}, ${workflowUuid}) as revision,
+      ${callAnalytics(...asked)} as analytics, ${
+    callFunnel(...asked)
+  } as funnel,
+      ${callActions(...asked)} as actions`;
+  if (row.revision === null) return null;
+  return {
+    revision: row.revision,
+    analytics: analyticsOf(row.analytics, workflowUuid, query, now),
+    funnel: funnelOf(row.funnel, workflowUuid, query),
+    actions: actionsOf(row.actions, workflowUuid, query),
+  };
 }

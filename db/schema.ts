@@ -7,8 +7,7 @@
  * - **workflow**: an automation; its steps and goals belong to numbered versions.
  * - **execution**: one enrolment of one contact; the unit of every count.
  * - **event**: one fact a producer reports about an execution; append-only.
- * - **revision**: how many times a workflow's numbers have changed; for caches and
- *   streams to come.
+ * - **revision**: how many times a workflow's numbers or its definition have changed.
  *
  * @module
  */
@@ -648,6 +647,110 @@ export interface Actions {
   as_of: string;
   period: Period;
   actions: ActionMetrics[];
+}
+
+/** `GET /workflows/{id}/analytics/stream` query: a read's, and where to go on. */
+export const StreamQuery = AnalyticsQuery.safeExtend({
+  /**
+   * The `id` of the last message that a client has; for those that cannot send the
+   * header `Last-Event-ID`, which wins.
+   */
+  last_event_id: z.string().max(64).optional(),
+});
+export type StreamQuery = z.infer<typeof StreamQuery>;
+
+/** What a stream is about: the bodies of the three reads of one query, of one revision. */
+export interface LiveNumbers {
+  analytics: Analytics;
+  funnel: Funnel;
+  actions: Actions;
+}
+
+/** Data of `event: snapshot`. */
+export interface LiveSnapshot extends LiveNumbers {
+  workflow_id: string;
+  /** When it was read. */
+  timestamp: string;
+  /** How many times the workflow's numbers or definition have changed. */
+  revision: number;
+}
+
+/** Data of `event: metrics_update`. */
+export interface LiveUpdate {
+  workflow_id: string;
+  timestamp: string;
+  revision: number;
+  /** The `id` of the message that these changes go on from. */
+  since: string;
+  /** The instant up to which the numbers are complete now, of all three bodies. */
+  as_of: string;
+  changes: LiveChanges;
+}
+
+/** Of each row that changed, its key and the fields that did; of a new one, all. */
+export type RowChanges<Row, Key extends keyof Row> =
+  (Partial<Row> & Pick<Row, Key>)[];
+
+/**
+ * Only what changed, as absolute values. The metrics of the summary lie at the top.
+ * A list `x` holds the rows that changed; where rows came, went or moved, `x_order`
+ * names the keys of all rows that there are, in order.
+ */
+export interface LiveChanges extends Partial<Summary> {
+  /** Of `analytics`, as are the next three. */
+  period?: Period;
+  comparison?: Comparison | null;
+  trends?: RowChanges<TrendPoint, "start">;
+  trends_order?: string[];
+  funnel?: Partial<Omit<Funnel, "funnel_steps">> & {
+    funnel_steps?: RowChanges<FunnelStep, "step_id">;
+    funnel_steps_order?: string[];
+  };
+  actions?: Partial<Omit<Actions, "actions">> & {
+    actions?: RowChanges<ActionMetrics, "action_id">;
+    actions_order?: string[];
+  };
+  /** What was added to a count; for people and logs, folding does not need it. */
+  total_enrolled_delta?: number;
+  currently_active_delta?: number;
+  completed_delta?: number;
+  goals_achieved_delta?: number;
+  in_progress_delta?: number;
+  settled_delta?: number;
+  /** Added over all buckets of `trends`, as are the next three. */
+  new_enrollments_delta?: number;
+  completions_delta?: number;
+  conversions_delta?: number;
+  exits_delta?: number;
+}
+
+/** Data of `event: heartbeat`. */
+export interface LiveHeartbeat {
+  /** The instant up to which what was sent is complete by now. */
+  as_of: string;
+}
+
+/** Data of `event: announcement`: a text for everybody, from whoever runs the server. */
+export interface LiveAnnouncement {
+  timestamp: string;
+  text: string;
+}
+
+/** Why a stream ends; connect again with the last `id`, unless the reason speaks against it. */
+export const STREAM_ENDS = [
+  /** It has lasted as long as streams do. */
+  "renew",
+  /** The server stops; another one, or its successor, goes on. */
+  "stopping",
+  /** The credential, or its right to this workflow, is gone. */
+  "unauthenticated",
+  /** The workflow is gone, or the range cannot be answered any more. */
+  "not_readable",
+] as const;
+
+/** Data of `event: end`, the last message. */
+export interface LiveEnd {
+  reason: (typeof STREAM_ENDS)[number];
 }
 
 /** What a credential may do. */

@@ -23,3 +23,12 @@ begin
   select w.workflow_uuid, revision_of(w.workflow_id), iso_instant(as_of(w.workflow_id, read_revisions.now))
   from workflow w where w.workflow_uuid = any (ids);
 end $$;
+
+-- read_revision(account, id): the workflow's revision; null when the account has none of this id. For whoever reads
+-- its numbers in the same statement, and so the same snapshot.
+-- Callers: readLive() of db/live.ts.
+create or replace function read_revision(account int, id uuid) returns bigint
+language sql stable security definer
+set search_path = weir, pg_temp
+return (
+  select revision_of(w.workflow_id) from workflow w where w.workflow_uuid = id and w.account_id = account);
