@@ -751,6 +751,214 @@ export const STREAM_ENDS = [
 /** Data of `event: end`, the last message. */
 export interface LiveEnd {
   reason: (typeof STREAM_ENDS)[number];
+export const EXECUTION_STATUSES = [
+  "active",
+  "completed",
+  "goal_achieved",
+  "error",
+  "exited",
+] as const;
+
+/** What may have become of an execution in a step; the words of the funnel. */
+export const STEP_OUTCOMES = [
+  "entered",
+  "completed",
+  "dropped_off",
+  "goal_exits",
+  "in_progress",
+  "left_after",
+] as const;
+
+/** Most characters of a search: an id is the longest thing to look for. */
+export const SEARCH_LENGTH_MAX = 200;
+
+/** Most values of one filter: more than there are of any that can be listed. */
+const FILTER_VALUES_MAX = 20;
+
+/** Values with commas between, as they are written in an address. */
+function commaList<Item extends z.ZodType>(item: Item) {
+  return z.string().max(FILTER_VALUES_MAX * 65)
+    .transform((text): unknown[] => text.split(","))
+    .pipe(shortList(item, FILTER_VALUES_MAX));
+}
+
+const ofExecutions = {
+  /** Local dates, both included, and their zone: as of {@linkcode AnalyticsQuery}. */
+  start_date: LocalDate.optional(),
+  end_date: LocalDate.optional(),
+  tz: TimeZone.optional(),
+  /** Instead of dates, `end` not included: those of a bucket of a trend. */
+  start: Instant.optional(),
+  end: Instant.optional(),
+  /**
+   * `cohort`: the range is of the enrolment. `event`: whatever else is asked for must
+   * have happened in it: the end for `status` and `reason`, the conversion, the goal.
+   */
+  attribution: z.enum(ATTRIBUTIONS).default("cohort"),
+  version: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
+  status: commaList(z.enum(EXECUTION_STATUSES)).optional(),
+  source: commaList(z.enum(SOURCES)).optional(),
+  reason: commaList(Reason).optional(),
+  converted: z.enum(["true", "false"]).optional(),
+  goal_id: Uuid.optional(),
+  /** Achieved it at all, or as its first one, which is the conversion. */
+  goal: z.enum(["achieved", "first"]).optional(),
+  step_id: Uuid.optional(),
+  /** What became of the execution there. Default: entered. */
+  step: z.enum(STEP_OUTCOMES).optional(),
+  /** Enrolled before this instant, or now, and not ended before it. */
+  running_at: Instant.optional(),
+  /** Begin of an execution's or contact's id, or words of an error or reason. */
+  text: z.string().min(1).max(SEARCH_LENGTH_MAX)
+    .refine(isStorableText, "Must be well-formed text without NUL").optional(),
+};
+
+/** What of two parameters makes no sense without the other. */
+const TOGETHER = [
+  ["start_date", "end_date"],
+  ["end_date", "start_date"],
+  ["tz", "start_date"],
+  ["start", "end"],
+  ["end", "start"],
+  ["goal", "goal_id"],
+  ["step", "step_id"],
+] as const;
+
+function refuseHalves(
+  query: z.infer<z.ZodObject<typeof ofExecutions>>,
+  ctx: z.RefinementCtx,
+): void {
+  for (const [one, other] of TOGETHER) {
+    if (query[one] === undefined || query[other] !== undefined) continue;
+    ctx.addIssue({
+      code: "custom",
+      path: [one],
+      message: `Must come with ${other}`,
+    });
+  }
+  if (query.start_date !== undefined && query.start !== undefined) {
+    ctx.addIssue({
+      code: "custom",
+      path: ["start"],
+      message: "Must not come with start_date",
+    });
+  }
+  refuseRange(query, "start_date", "end_date", RANGE_DAYS_MAX.monthly, ctx);
+  if (Date.parse(query.start!) >= Date.parse(query.end!)) {
+    ctx.addIssue({
+      code: "custom",
+      path: ["end"],
+      message: "Must be after start",
+    });
+  }
+}
+
+/** Which executions are meant: those behind any number of the summary and the funnel. */
+export const ExecutionsFilter = z.strictObject(ofExecutions)
+  .superRefine(refuseHalves);
+export type ExecutionsFilter = z.infer<typeof ExecutionsFilter>;
+
+/** `GET /workflows/{id}/executions` query. */
+export const ExecutionsQuery = z.strictObject({
+  ...ofExecutions,
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  /** `next_cursor` of the page before. */
+  cursor: z.string().max(256).optional(),
+}).superRefine(refuseHalves);
+export type ExecutionsQuery = z.infer<typeof ExecutionsQuery>;
+
+/** An execution as it is now. */
+export interface Execution {
+  execution_id: string;
+  contact_id: string | null;
+  /** `null` until its enrolment has arrived; until then it counts nowhere. */
+  status: (typeof EXECUTION_STATUSES)[number] | null;
+  source: (typeof SOURCES)[number] | null;
+  /** Of the workflow, when it was enrolled. */
+  version: number | null;
+  enrolled_at: string | null;
+  /** `null` while it runs, as are the next two. */
+  ended_at: string | null;
+  end_reason: string | null;
+  /** Enrolment to end. */
+  duration_seconds: Seconds;
+  converted_at: string | null;
+  /** The goal that converted it. */
+  goal_id: string | null;
+  /** Entered and not completed: where it is, or was when it ended. */
+  open_steps: {
+    step_id: string;
+    /** The id where no version names it. */
+    step_name: string;
+    entered_at: string;
+  }[];
+}
+
+/** Answer of `GET /workflows/{id}/executions`, newest enrolment first. */
+export interface ExecutionList {
+  workflow_id: string;
+  as_of: string;
+  executions: Execution[];
+  /** Ask with it for the next page; `null` on the last one. */
+  next_cursor: string | null;
+}
+
+/** Answer of `GET /workflows/{id}/executions/{execution_id}`. */
+export interface ExecutionDetail extends Execution {
+  workflow_id: string;
+  as_of: string;
+  /** In the order they were entered. */
+  steps: {
+    step_id: string;
+    step_name: string;
+    entered_at: string;
+    /** `null` while it is open, as is the time. */
+    completed_at: string | null;
+    visits: number;
+    time_seconds: Seconds;
+  }[];
+  /** Achieved, by the rules that count. */
+  goals: {
+    goal_id: string;
+    /** `null` where no version names it. */
+    goal_name: string | null;
+    achieved_at: string;
+    is_conversion: boolean;
+  }[];
+  /** In their order, the first {@linkcode EVENTS_SHOWN_MAX}. */
+  events: ExecutionEvent[];
+  events_total: number;
+}
+
+/** Most events of one execution that are shown. */
+export const EVENTS_SHOWN_MAX = 1_000;
+
+/** An event as it was reported; what its type does not have is left out. */
+export interface ExecutionEvent {
+  id: string;
+  type: (typeof EVENT_TYPES)[number];
+  occurred_at: string;
+  sequence: number;
+  source?: (typeof SOURCES)[number];
+  step_id?: string;
+  step_name?: string;
+  goal_id?: string;
+  goal_name?: string;
+  status?: "succeeded" | "failed";
+  duration_ms?: number;
+  error?: string;
+  reason?: string;
+}
+
+/** The path of a contact. */
+export const ContactPath = z.strictObject({
+  contact_id: storableText(ID_LENGTH_MAX),
+});
+
+/** Answer of `DELETE /contacts/{contact_id}`: what was of it; 0 where it is not known. */
+export interface ErasedContact {
+  executions: number;
+  events: number;
 }
 
 /** What a credential may do. */

@@ -25,6 +25,7 @@ const ERRORS = {
   },
   forbidden: { status: 403, title: "Cannot allow this to this user" },
   workflow_not_found: { status: 404, title: "Cannot find this workflow" },
+  execution_not_found: { status: 404, title: "Cannot find this execution" },
   not_found: { status: 404, title: "Cannot find this address" },
   method_not_allowed: { status: 405, title: "Cannot do this at this address" },
   payload_too_large: { status: 413, title: "Cannot take so much at once" },

@@ -18,6 +18,7 @@ import { assets } from "./assets.ts";
 import { dashboard } from "./dashboard.tsx";
 import { answerErrorPage } from "./error_page.tsx";
 import { events } from "./events.ts";
+import { contacts, executions } from "./executions.ts";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
 import { createRequestCounter, metrics } from "./metrics.ts";
@@ -102,6 +103,8 @@ function api(deps: Deps): Hono {
   app.route("/workflows", workflows(deps));
   app.route("/workflows", analytics(deps));
   app.route("/workflows", refresh(deps));
+  app.route("/workflows", executions(deps));
+  app.route("/contacts", contacts(deps));
   return app;
 }
 

@@ -95,7 +95,8 @@ begin
   select case
       when given.ix = any (fresh) then 'accepted'
       when w.workflow_id is null then 'workflow_not_found'
-      when key.content_digest = content_digest(x, t, at, c, v, q, s, ok, us, src, r, e) then 'duplicate'
+      -- 0: of an erased contact, whose content nothing is left of.
+      when key.content_digest in (0, content_digest(x, t, at, c, v, q, s, ok, us, src, r, e)) then 'duplicate'
       else 'event_conflict'
     end
   from rows from (json_to_recordset(events) as (

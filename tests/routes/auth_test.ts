@@ -31,6 +31,8 @@ interface ApiRoute {
   good: number;
   /** A key of another account. */
   otherAccount: (answer: Answer) => void;
+  /** Whether it is about no workflow that a member could own. */
+  adminsOnly?: boolean;
   /** A member who does not own the workflow. */
   notOwner: (answer: Answer) => void;
 }
@@ -94,6 +96,24 @@ const API: Record<string, ApiRoute> = {
   "GET /api/v1/workflows/:id/analytics/refresh/:job_id": {
     ...read(`${WORKFLOW_PATH}/analytics/refresh/${WORKFLOW}`),
     good: 404,
+  },
+  "GET /api/v1/workflows/:id/executions": read(
+    `${WORKFLOW_PATH}/executions?${RANGE}`,
+  ),
+  // Whoever may see the workflow is told that it has no such execution.
+  "GET /api/v1/workflows/:id/executions/:execution_id": {
+    ...read(`${WORKFLOW_PATH}/executions/${WORKFLOW}`),
+    good: 404,
+  },
+  // The same answer wherever nobody knows the contact; admins alone may ask.
+  "DELETE /api/v1/contacts/:contact_id": {
+    scope: "admin",
+    path: "/api/v1/contacts/ada",
+    good: 200,
+    adminsOnly: true,
+    otherAccount: (answer) =>
+      deepStrictEqual(answer.json, { executions: 0, events: 0 }),
+    notOwner: (answer) => assertProblem(answer, 403, "forbidden"),
   },
 };
 
@@ -217,6 +237,7 @@ for (const [name, { path, json, ...route }] of Object.entries(API)) {
     ];
     route.otherAccount(await ask(world, other));
     for (const key of notOwners) route.notOwner(await ask(world, key));
+    if (route.adminsOnly) return;
     const owner = await keyWith(world, { ...member, userId: "ada" });
     const answer = await ask(world, owner);
     strictEqual(answer.status, route.good, answer.text);
