@@ -24,6 +24,12 @@ const PROGRAMS: Program[] = [
     package: "chromium",
     variable: "CHROMIUM_PATH",
   },
+  {
+    tests: /^tests\/(upstash_test|routes\/(cache|limit)_test)\.ts$/,
+    names: ["redis-server"],
+    package: "redis-server",
+    variable: "REDIS_PATH",
+  },
 ];
 
 /**

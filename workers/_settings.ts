@@ -16,6 +16,13 @@ const DatabaseUrl = z.url({
   error: "Must be postgres://user:password@host:port/database",
 });
 
+/** Settings that mean nothing without another. */
+const NOT_WITHOUT = [
+  ["DATABASE_URL_DIRECT", "DATABASE_URL"],
+  ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"],
+  ["UPSTASH_REDIS_REST_TOKEN", "UPSTASH_REDIS_REST_URL"],
+] as const;
+
 const Settings = z.object({
   /** 0: any free one. */
   PORT: z.string().regex(/^\d+$/, "Must be a number").transform(Number)
@@ -27,13 +34,23 @@ const Settings = z.object({
   PUBLIC_URL: z.url({ protocol: /^https?$/, error: "Must be http(s)://…" })
     .transform((url) => url.replace(/\/+$/, "")).optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS).optional(),
-}).refine(
-  (settings) => settings.DATABASE_URL || !settings.DATABASE_URL_DIRECT,
-  {
-    path: ["DATABASE_URL_DIRECT"],
-    message: "Must not be set without DATABASE_URL",
-  },
-);
+  UPSTASH_REDIS_REST_URL: z.url({
+    protocol: /^https?$/,
+    error: "Must be https://…",
+  }).optional(),
+  UPSTASH_REDIS_REST_TOKEN: z.string().optional(),
+  RATE_LIMIT_PER_MINUTE: z.string().regex(/^\d{1,6}$/, "Must be a number")
+    .transform(Number).pipe(z.int().min(1)).default(60),
+}).superRefine((settings, ctx) => {
+  for (const [name, other] of NOT_WITHOUT) {
+    if (!settings[name] || settings[other]) continue;
+    ctx.addIssue({
+      code: "custom",
+      path: [name],
+      message: `Must not be set without ${other}`,
+    });
+  }
+});
 export type Settings = z.infer<typeof Settings>;
 
 /**

@@ -2,7 +2,11 @@ import { deepStrictEqual, throws } from "node:assert/strict";
 import { readSettings } from "../../workers/_settings.ts";
 
 Deno.test("readSettings() needs nothing, and takes what is empty for not set", () => {
-  const defaults = { HOST: "127.0.0.1", DATA_DIR: ".data" };
+  const defaults = {
+    HOST: "127.0.0.1",
+    DATA_DIR: ".data",
+    RATE_LIMIT_PER_MINUTE: 60,
+  };
   deepStrictEqual(readSettings({}), defaults);
   deepStrictEqual(readSettings({ PORT: "", HOST: "", OTHER: "1" }), defaults);
 });
@@ -16,6 +20,9 @@ Deno.test("readSettings() takes what is right", () => {
       DATABASE_URL_DIRECT: "postgresql://u:p@db/weir",
       PUBLIC_URL: "https://weir.example/",
       LOG_LEVEL: "debug",
+      UPSTASH_REDIS_REST_URL: "https://eu1.upstash.example",
+      UPSTASH_REDIS_REST_TOKEN: "token",
+      RATE_LIMIT_PER_MINUTE: "600",
     }),
     {
       PORT: 0,
@@ -25,6 +32,9 @@ Deno.test("readSettings() takes what is right", () => {
       DATABASE_URL_DIRECT: "postgresql://u:p@db/weir",
       PUBLIC_URL: "https://weir.example",
       LOG_LEVEL: "debug",
+      UPSTASH_REDIS_REST_URL: "https://eu1.upstash.example",
+      UPSTASH_REDIS_REST_TOKEN: "token",
+      RATE_LIMIT_PER_MINUTE: 600,
     },
   );
 });
@@ -38,6 +48,12 @@ for (
     ["DATABASE_URL", "db"],
     ["PUBLIC_URL", "weir.example"],
     ["LOG_LEVEL", "loud"],
+    ["UPSTASH_REDIS_REST_URL", "redis://eu1.upstash.example"],
+    ["UPSTASH_REDIS_REST_URL", "https://eu1.upstash.example"],
+    ["UPSTASH_REDIS_REST_TOKEN", "hunter2"],
+    ["RATE_LIMIT_PER_MINUTE", "0"],
+    ["RATE_LIMIT_PER_MINUTE", "-60"],
+    ["RATE_LIMIT_PER_MINUTE", "lots"],
   ] as const
 ) {
   Deno.test(`readSettings() refuses ${name}=${value}, and tells no value`, () => {
