@@ -751,6 +751,8 @@ export const STREAM_ENDS = [
 /** Data of `event: end`, the last message. */
 export interface LiveEnd {
   reason: (typeof STREAM_ENDS)[number];
+}
+
 export const EXECUTION_STATUSES = [
   "active",
   "completed",
