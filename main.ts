@@ -20,6 +20,7 @@ import { startEmbedded } from "./db/embedded.ts";
 import { scheduleJobs } from "./db/jobs.ts";
 import { createLog, type Log } from "./db/log.ts";
 import { migrate, pendingMigrations } from "./db/migrate.ts";
+import { pickRole, readsTables } from "./db/roles.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
 import {
@@ -131,8 +132,11 @@ async function demo(context: Context): Promise<void> {
     );
     await run({ ...context, log }, database, manifest, [...JOBS, simulate], {
       ports: settings.PORT === undefined ? DEMO_PORTS : 1,
-      async onListening(sql, url) {
-        const token = await createSignInLink(sql, accounts[0]!.account_id, {});
+      async onListening(url) {
+        const token = await withClient(
+          database,
+          (sql) => createSignInLink(sql, accounts[0]!.account_id, {}),
+        );
         tell("Weir is ready; Ctrl-C ends it. Sign in once with this link:");
         console.log(`${url}/sign-in?token=${token}`);
       },
@@ -223,31 +227,41 @@ async function prepare(
  */
 async function run(
   context: Context,
-  { pooled, direct }: Database,
+  database: Database,
   manifest: Manifest | null,
   jobs: Job[],
   options: ServeOptions = {},
 ): Promise<void> {
   const { log, signal } = context;
+  const { pooled, direct } = database;
   outliveOutages(log);
   const onWarning = (warning: string) =>
     log.warn("postgres warns", { warning });
+  const [webRole, workRole] = await withClient(
+    database,
+    (sql) =>
+      Promise.all([pickRole(sql, "weir_web"), pickRole(sql, "weir_work")]),
+  );
   const web = connect(pooled, {
     max: 8,
     statementTimeoutMs: WEB_STATEMENT_TIMEOUT_MS,
     name: "weir serve",
+    role: webRole,
+    pooled: pooled !== direct,
     onWarning,
   });
   const sql = connect(direct, {
     max: Math.max(1, jobs.length),
     statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
     name: "weir work",
+    role: workRole,
     onWarning,
   });
   const snapshots = connect(direct, {
     max: 1,
     statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
     name: "weir audit",
+    role: workRole,
     snapshots: true,
   });
   // One of them failing ends the other.
@@ -295,7 +309,7 @@ interface ServeOptions {
   /** How many ports to try. */
   ports?: number;
   /** Called once requests are answered. */
-  onListening?(sql: Sql, publicUrl: string): Promise<void>;
+  onListening?(publicUrl: string): Promise<void>;
 }
 
 async function answerRequests(
@@ -304,6 +318,9 @@ async function answerRequests(
   manifest: Manifest,
   options: ServeOptions,
 ): Promise<void> {
+  if (await readsTables(sql)) {
+    log.warn("serving as a role that reads tables, see docs/operating.md");
+  }
   const { createApp } = await import("./routes/app.ts");
   const { createAuth } = await import("./routes/_auth.ts");
   const { createHub } = await import("./routes/_hub.ts");
@@ -337,7 +354,7 @@ async function answerRequests(
   if (!settings.DATABASE_URL) {
     await Deno.writeTextFile(addressFile(settings), publicUrl);
   }
-  await options.onListening?.(sql, publicUrl);
+  await options.onListening?.(publicUrl);
   log.info("listening", { url: publicUrl });
 
   await stopped(signal);

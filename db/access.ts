@@ -26,8 +26,10 @@ export interface Account {
   time_zone: string;
 }
 
-/** Whom a secret lets act, for which account. */
+/** Whom a secret lets act, for which account, and what for. */
 export interface Grant {
+  /** Names what let them in, e.g. `key:0123456789abcdef`, and opens nothing. */
+  credential: string;
   account_id: number;
   account_uuid: string;
   account_name: string;
@@ -108,11 +110,9 @@ export async function createKey(
 export async function findKey(sql: Sql, key: string): Promise<Grant | null> {
   const [, id, secret] = /^weir_([0-9a-f]{16})_([\w-]{43})$/.exec(key) ?? [];
   if (id === undefined || secret === undefined) return null;
-  const [grant] = await sql<Grant[]>`
-    select account_id, account_uuid, a.name as account_name, time_zone, user_id, role, scopes
-    from weir.api_key join weir.account a using (account_id)
-    where key_id = ${id} and secret = ${hash(secret)} and revoked_at is null`;
-  return grant ?? null;
+  const [grant] = await sql<Omit<Grant, "credential">[]>`
+    select * from weir.find_key(${id}, ${hash(secret)})`;
+  return grant ? { ...grant, credential: `key:${id}` } : null;
 }
 
 /**
@@ -134,6 +134,13 @@ export async function createSignInLink(
   return token;
 }
 
+/** Whether a sign-in link would begin a session. Uses nothing up. */
+export async function isSignInLink(sql: Sql, token: string): Promise<boolean> {
+  const [row] = await sql<[{ good: boolean }]>`
+    select weir.is_sign_in_link(${hash(token)}) as good`;
+  return row.good;
+}
+
 /**
  * Uses a sign-in link up and begins a session.
  *
@@ -146,19 +153,11 @@ export async function beginSession(
   token: string,
 ): Promise<string | null> {
   const session = newSecret();
-  const begun = await sql`
-    with used as (
-      delete from weir.sign_in_link where secret = ${
-    hash(token)
-  } and expires_at > now()
-      returning account_id, user_id, role
-    )
-    insert into weir.session (secret, account_id, user_id, role, expires_at)
-    select ${
+  const [row] = await sql<[{ begun: boolean }]>`
+    select weir.begin_session(${hash(token)}, ${
     hash(session)
-  }, account_id, user_id, role, now() + ${SESSION_DAYS} * interval '1 day'
-    from used returning 1`;
-  return begun.length === 0 ? null : session;
+  }, ${SESSION_DAYS}) as begun`;
+  return row.begun ? session : null;
 }
 
 /**
@@ -170,22 +169,26 @@ export async function findSession(
   sql: Sql,
   token: string,
 ): Promise<Grant | null> {
-  const [grant] = await sql<Omit<Grant, "scopes">[]>`
-    select account_id, account_uuid, a.name as account_name, time_zone, user_id, role
-    from weir.session join weir.account a using (account_id)
-    where secret = ${hash(token)} and expires_at > now()`;
-  return grant ? { ...grant, scopes: ROLE_SCOPES[grant.role] } : null;
+  const secret = hash(token);
+  const [grant] = await sql<Omit<Grant, "scopes" | "credential">[]>`
+    select * from weir.find_session(${secret})`;
+  if (grant === undefined) return null;
+  return {
+    ...grant,
+    scopes: ROLE_SCOPES[grant.role],
+    credential: `session:${secret.toHex().slice(0, 16)}`,
+  };
 }
 
 /** Ends a session. Ending one twice is harmless. */
 export async function endSession(sql: Sql, token: string): Promise<void> {
-  await sql`delete from weir.session where secret = ${hash(token)}`;
+  await sql`select weir.end_session(${hash(token)})`;
 }
 
 function newSecret(): string {
   return randomBytes(32).toString("base64url");
 }
 
-function hash(secret: string): Uint8Array {
-  return createHash("sha256").update(secret).digest();
+function hash(secret: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(createHash("sha256").update(secret).digest());
 }

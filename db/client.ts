@@ -5,6 +5,7 @@
  */
 
 import postgres from "postgres";
+import type { DatabaseRole } from "./roles.ts";
 
 /** A pool of connections, or one transaction of it. */
 export type Sql = postgres.Sql;
@@ -17,6 +18,14 @@ export interface ConnectOptions {
   statementTimeoutMs: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
+  /** Taken on by every connection; default: the login's own. */
+  role?: DatabaseRole;
+  /**
+   * A pooler stands between that gives each transaction any connection: nothing is
+   * prepared, and no setting is sent that it would refuse (role, timeout), so that
+   * they are the login's.
+   */
+  pooled?: boolean;
   /** Every statement is a transaction of its own that sees one snapshot throughout. */
   snapshots?: boolean;
   /** Told what Postgres warns of; less than a warning is told to nobody. */
@@ -36,6 +45,7 @@ export interface ConnectOptions {
 export function connect(url: string, options: ConnectOptions): Sql {
   return postgres(url, {
     max: options.max,
+    prepare: !options.pooled,
     connect_timeout: 10,
     idle_timeout: 300,
     backoff: reconnectSeconds,
@@ -53,8 +63,11 @@ export function connect(url: string, options: ConnectOptions): Sql {
     },
     connection: {
       application_name: options.name ?? "weir",
-      statement_timeout: options.statementTimeoutMs,
       TimeZone: "UTC",
+      ...(options.pooled
+        ? {}
+        : { statement_timeout: options.statementTimeoutMs }),
+      ...(options.role && !options.pooled ? { role: options.role } : {}),
       ...(options.snapshots
         ? { default_transaction_isolation: "repeatable read" }
         : {}),

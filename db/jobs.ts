@@ -98,44 +98,13 @@ export async function recordJob(sql: Sql, round: JobRound): Promise<void> {
 }
 
 /**
- * Reads how jobs, views and queue are doing, in one statement. It hops along the
- * queue's index from workflow to workflow: in the queue as a whole nothing says which
- * event is the oldest.
+ * Reads how jobs, views and queue are doing, in one statement.
  *
  * @param sql Client.
  */
 export async function readPipeline(sql: Sql): Promise<Pipeline> {
   const [row] = await sql<[Pipeline]>`
-    select weir.scheduler() as scheduler,
-      (with recursive hop as (
-          (select workflow_id, accepted_at from weir.event_queue order by workflow_id, queue_id limit 1)
-          union all
-          select next.* from hop cross join lateral (
-            select q.workflow_id, q.accepted_at from weir.event_queue q where q.workflow_id > hop.workflow_id
-            order by q.workflow_id, q.queue_id limit 1
-          ) next
-        )
-        select coalesce(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8
-        from hop) as fold_lag_seconds,
-      (select count(*) from (
-        select from weir.event_queue limit ${QUEUE_COUNT_MAX}) waiting) as queued_events,
-      (select count(*) from weir.audit_drift) as drift,
-      (select coalesce(json_agg(json_build_object('name', name, 'run_by', run_by, 'every_seconds', every_seconds,
-          'lag_seconds', extract(epoch from clock_timestamp() - finished_at)::float8,
-          'last_error', error, 'runs', runs, 'failures', failures) order by name), '[]')
-        from weir.job) as jobs,
-      (select coalesce(json_agg(json_build_object('name', v.view,
-          'age_seconds', extract(epoch from clock_timestamp() - good.started_at)::float8,
-          'refresh_seconds', extract(epoch from good.finished_at - good.started_at)::float8,
-          'rows', good.rows, 'last_error', newest.error) order by v.view), '[]')
-        from unnest(weir.materialized_views()) as v(view)
-        left join lateral (
-          select * from weir.view_refresh r where r.view = v.view order by refresh_id desc limit 1
-        ) newest on true
-        left join lateral (
-          select * from weir.view_refresh r where r.view = v.view and r.error is null
-          order by refresh_id desc limit 1
-        ) good on true) as views`;
+    select * from weir.read_pipeline(${QUEUE_COUNT_MAX})`;
   return row;
 }
 
@@ -155,19 +124,19 @@ export async function refreshAll(sql: Sql): Promise<Counts> {
  * Asks for a workflow to be brought up to date; the same request again while one waits.
  *
  * @param sql Client.
- * @param workflowUuid A workflow that exists.
+ * @param accountId Whose.
+ * @param workflowUuid A workflow that the account has.
  * @returns The job, and in how many seconds it should be done.
  */
 export async function requestRefresh(
   sql: Sql,
+  accountId: number,
   workflowUuid: string,
 ): Promise<{ job_id: string; estimated_completion_seconds: number }> {
   const [row] = await sql<
     [{ job_id: string; estimated_completion_seconds: number }]
   >`
-    select weir.request_refresh(workflow_id) as job_id,
-      weir.refresh_estimate(workflow_id) as estimated_completion_seconds
-    from weir.workflow where workflow_uuid = ${workflowUuid}`;
+    select * from weir.ask_refresh(${accountId}, ${workflowUuid})`;
   return row;
 }
 
@@ -175,20 +144,19 @@ export async function requestRefresh(
  * Reads what became of a request.
  *
  * @param sql Client.
- * @param workflowUuid Whose it must be.
+ * @param accountId Whose.
+ * @param workflowUuid The workflow that it must be of.
  * @param jobId Its id.
  * @returns The request; `null` when the workflow has none of this id, or it is older than a week.
  */
 export async function readRefresh(
   sql: Sql,
+  accountId: number,
   workflowUuid: string,
   jobId: string,
 ): Promise<RefreshRequest | null> {
   const [row] = await sql<RefreshRequest[]>`
-    select job_id, r.status, weir.iso_instant(requested_at) as requested_at,
-      weir.iso_instant(started_at) as started_at, weir.iso_instant(finished_at) as finished_at, error
-    from weir.refresh_request r join weir.workflow w using (workflow_id)
-    where workflow_uuid = ${workflowUuid} and job_id = ${jobId}`;
+    select * from weir.read_refresh(${accountId}, ${workflowUuid}, ${jobId})`;
   return row ?? null;
 }
 

@@ -68,14 +68,7 @@ export async function readWorkflow(
   workflowUuid: string,
 ): Promise<Workflow | null> {
   const [row] = await sql<WorkflowRow[]>`
-    select w.workflow_uuid, w.name, w.status, w.owner_id, w.conversion_window, w.goal_ends_execution,
-      coalesce((
-        select json_agg(json_build_object('version', v.version,
-          'created_at', weir.iso_instant(v.created_at),
-          'steps', v.definition->'steps', 'goals', v.definition->'goals') order by v.version desc)
-        from weir.workflow_version v where v.workflow_id = w.workflow_id), '[]') as versions
-    from weir.workflow w
-    where w.workflow_uuid = ${workflowUuid} and w.account_id = ${accountId}`;
+    select * from weir.read_workflow(${accountId}, ${workflowUuid})`;
   if (row === undefined) return null;
 
   const { workflow_uuid, versions, ...rest } = row;
@@ -109,8 +102,7 @@ export async function readWorkflowHead(
   workflowUuid: string,
 ): Promise<WorkflowHead | null> {
   const [row] = await sql<WorkflowHead[]>`
-    select name, status, owner_id from weir.workflow
-    where workflow_uuid = ${workflowUuid} and account_id = ${accountId}`;
+    select * from weir.workflow_head(${accountId}, ${workflowUuid})`;
   return row ?? null;
 }
 

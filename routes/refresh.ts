@@ -32,7 +32,8 @@ export function refresh(deps: Deps): Hono<AuthEnv> {
       async (c) => {
         const { id } = c.req.valid("param");
         await refuseStrangers(c.get("viewer"), id);
-        const request = await requestRefresh(sql, id);
+        const { account_id } = c.get("viewer");
+        const request = await requestRefresh(sql, account_id, id);
         c.header(
           "location",
           `/api/v1/workflows/${id}/analytics/refresh/${request.job_id}`,
@@ -47,7 +48,8 @@ export function refresh(deps: Deps): Hono<AuthEnv> {
       async (c) => {
         const { id, job_id } = c.req.valid("param");
         await refuseStrangers(c.get("viewer"), id);
-        const request = await readRefresh(sql, id, job_id);
+        const { account_id } = c.get("viewer");
+        const request = await readRefresh(sql, account_id, id, job_id);
         if (request === null) throw new AppError("not_found");
         c.header("cache-control", "no-store");
         return c.json(request);

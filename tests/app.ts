@@ -25,7 +25,7 @@ export const SAME_ORIGIN = { origin: PUBLIC_URL };
  */
 export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
   const now = () => world.clock.now;
-  const { sql } = world;
+  const sql = world.web;
   const log = createLog("error");
   return createApp({
     sql,

@@ -25,7 +25,10 @@ const STATEMENT_TIMEOUT_MS = 60_000;
 
 /** What a test is handed. */
 export interface World {
+  /** As the owner of everything. */
   sql: Sql;
+  /** As the app is connected: it reads no table. */
+  web: Sql;
   /** Each statement of it sees one snapshot. */
   snapshots: Sql;
   /** The same database, for clients of the test's own. */
@@ -79,19 +82,21 @@ export async function withDatabase(
   };
   const sql = connect(database_url, options);
   const snapshots = connect(database_url, { ...options, snapshots: true });
+  const web = connect(database_url, { ...options, role: "weir_web" });
   try {
-    await fn(await createWorld(sql, snapshots, database_url));
+    await fn(await createWorld({ sql, web, snapshots, database_url }));
   } finally {
-    await Promise.all([sql.end({ timeout: 5 }), snapshots.end({ timeout: 5 })]);
+    await Promise.all(
+      [sql, web, snapshots].map((client) => client.end({ timeout: 5 })),
+    );
     await admin(`drop database ${database} with (force)`);
   }
 }
 
 async function createWorld(
-  sql: Sql,
-  snapshots: Sql,
-  database_url: string,
+  clients: Pick<World, "sql" | "web" | "snapshots" | "database_url">,
 ): Promise<World> {
+  const { sql } = clients;
   const { account_uuid } = await createAccount(sql, "Test", "UTC");
   const account = (await findAccount(sql, account_uuid))!;
   const key = await createKey(sql, account.account_id, { scopes: [...SCOPES] });
@@ -107,9 +112,7 @@ async function createWorld(
     }) as World["app"];
   }
   const world: World = {
-    sql,
-    snapshots,
-    database_url,
+    ...clients,
     account,
     key,
     clock,

@@ -66,8 +66,8 @@ language sql volatile
 return pg_advisory_xact_lock(1464158548, 0);
 
 -- make_partitions(today): makes the months of event and of the rollups' quarters of an hour, from the end
--- of their history to two months ahead of today; of the rollups none that retain() has dropped. Returns
--- how many were made. Months are UTC's, whatever the session's zone.
+-- of their history to two months ahead of today; of the rollups none that retain() has dropped; and those of
+-- the access log, from last month on. Returns how many were made. Months are UTC's, whatever the session's zone.
 -- Callers: migrate, and the job "partitions". Repeating it makes nothing.
 create or replace function make_partitions(today timestamptz default now()) returns int
 language plpgsql
@@ -84,13 +84,14 @@ begin
   history := (
     select substring(pg_get_expr(relpartbound, oid) from 'TO \(''([^'']+)''\)')::timestamptz
     from pg_class where oid = 'event_history'::regclass);
-  foreach parent in array array['event', 'workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup'] loop
-    month := case parent when 'event' then history else greatest(history, nullif(detail_from(), 'infinity')) end;
+  foreach parent in array array['event', 'access_log', 'workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup'] loop
+    month := case parent when 'event' then history when 'access_log' then date_trunc('month', today) - interval '1 month'
+      else greatest(history, nullif(detail_from(), 'infinity')) end;
     while month < today + interval '2 months' loop
       name := replace(parent, 'rollup', '15min') || '_' || to_char(month at time zone 'UTC', 'YYYY_MM');
       if to_regclass(name) is null then
         execute format(
-          case parent when 'event' then 'create table %I partition of %I for values from (%L) to (%L)'
+          case when parent in ('event', 'access_log') then 'create table %I partition of %I for values from (%L) to (%L)'
             else 'create table %I partition of %I for values from (''15min'', %L) to (''15min'', %L) with (fillfactor = 70)'
           end, name, parent, month, month + interval '1 month');
         made := made + 1;

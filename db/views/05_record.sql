@@ -27,7 +27,7 @@ return ('x' || encode(substring(sha256(convert_to(json_build_array(
 --          (which is always one) where an index is to be looked up.
 create or replace function record_events(account int, events json)
 returns table (outcome text)
-language plpgsql
+language plpgsql security definer
 set enable_nestloop = off
 set enable_seqscan = off
 set search_path = weir, pg_temp as $$

@@ -14,7 +14,7 @@ return regexp_replace(to_char(instant at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:
 -- A change raises the workflow's revision and rings, as a fold does.
 create or replace function put_workflow(account int, id uuid, definition jsonb, window_us bigint)
 returns boolean
-language plpgsql
+language plpgsql security definer
 set search_path = weir, pg_temp as $$
 declare
   known  workflow;
@@ -23,7 +23,7 @@ begin
   insert into workflow (workflow_uuid, account_id) values (id, account)
   on conflict (workflow_uuid) do nothing;
   select * into known from workflow where workflow_uuid = id for no key update;  -- a fold may go on naming steps
-  if known.account_id <> account then
+  if known.account_id is distinct from account then
     return false;
   end if;
 
@@ -55,4 +55,36 @@ begin
     perform pg_notify('workflow_analytics', id::text);
   end if;
   return true;
+end $$;
+
+-- workflow_head(account, id): whose a workflow is and how it is called; no row when the account has none of
+-- this id. Its versions, which may be long, are read_workflow()'s.
+-- Callers: readWorkflowHead() of db/workflows.ts, before every read of a workflow.
+create or replace function workflow_head(account int, id uuid)
+returns table (name text, status text, owner_id text)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query select w.name, w.status, w.owner_id from workflow w where w.workflow_uuid = id and w.account_id = account;
+end $$;
+
+-- read_workflow(account, id): a workflow with its versions, the newest first; no row when the account has none
+-- of this id.
+-- Callers: readWorkflow() of db/workflows.ts.
+create or replace function read_workflow(account int, id uuid)
+returns table (
+  workflow_uuid uuid, name text, status text, owner_id text, conversion_window text, goal_ends_execution boolean,
+  versions json
+)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select w.workflow_uuid, w.name, w.status, w.owner_id, w.conversion_window, w.goal_ends_execution,
+    coalesce((
+      select json_agg(json_build_object('version', v.version, 'created_at', iso_instant(v.created_at),
+        'steps', v.definition->'steps', 'goals', v.definition->'goals') order by v.version desc)
+      from workflow_version v where v.workflow_id = w.workflow_id), '[]')
+  from workflow w
+  where w.workflow_uuid = id and w.account_id = account;
 end $$;

@@ -416,7 +416,7 @@ create or replace function read_analytics(
   account int, id uuid, first_day date, last_day date, zone text, granularity text, attribution text,
   compare_first date, compare_last date, only_version int, now timestamptz
 ) returns json
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
 declare
   r         record;
@@ -657,7 +657,7 @@ end $$;
 create or replace function read_funnel(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz
 ) returns json
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
 declare
   r         record;
@@ -706,7 +706,7 @@ end $$;
 create or replace function read_actions(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz
 ) returns json
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
 declare
   r      record;
@@ -748,7 +748,7 @@ create or replace function workflow_listing(
   workflow_id int, workflow_uuid uuid, name text, status text, sort_name text,
   total_enrolled int, currently_active int, completed int, goals_achieved int, as_of text
 )
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
 declare
   today  date := (select (workflow_listing.now at time zone a.time_zone)::date from account a where a.account_id = account);

@@ -168,7 +168,7 @@ create or replace function read_contacts(
   account int, id uuid, first_day date, last_day date, zone text, granularity text, attribution text,
   compare_first date, compare_last date, only_version int, now timestamptz
 ) returns json
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = weir, pg_temp
 set plan_cache_mode = force_custom_plan
 set work_mem = '32MB' as $$
@@ -270,7 +270,7 @@ end;
 create or replace function read_contact_funnel(
   account int, id uuid, first_day date, last_day date, zone text, only_version int, now timestamptz
 ) returns json
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = weir, pg_temp
 set plan_cache_mode = force_custom_plan
 set work_mem = '32MB' as $$

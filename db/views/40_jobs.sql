@@ -178,6 +178,75 @@ begin atomic
     ))::int;
 end;
 
+-- ask_refresh(account, id): request_refresh() for a workflow of an account, and how many seconds it should
+-- take; no row when the account has none of this id.
+-- Callers: requestRefresh() of db/jobs.ts.
+create or replace function ask_refresh(account int, id uuid)
+returns table (job_id uuid, estimated_completion_seconds int)
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+declare
+  workflow  int := (select w.workflow_id from workflow w where w.workflow_uuid = id and w.account_id = account);
+begin
+  if workflow is null then
+    return;
+  end if;
+  return query select request_refresh(workflow), refresh_estimate(workflow);
+end $$;
+
+-- read_refresh(account, id, job): what became of a request for a workflow of an account.
+-- Callers: readRefresh() of db/jobs.ts.
+create or replace function read_refresh(account int, id uuid, job uuid)
+returns table (job_id uuid, status text, requested_at text, started_at text, finished_at text, error text)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select r.job_id, r.status, iso_instant(r.requested_at), iso_instant(r.started_at), iso_instant(r.finished_at), r.error
+  from refresh_request r join workflow w using (workflow_id)
+  where w.workflow_uuid = id and w.account_id = account and r.job_id = job;
+end $$;
+
+-- read_pipeline(most): how jobs, views and queue are doing; of nobody's data. It hops along the queue's index
+-- from workflow to workflow: in the queue as a whole nothing says which event is the oldest.
+--
+-- most     queued events are counted up to it
+-- Callers  readPipeline() of db/jobs.ts.
+create or replace function read_pipeline(most int)
+returns table (scheduler text, fold_lag_seconds float8, queued_events bigint, drift bigint, jobs json, views json)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select scheduler(),
+    (with recursive hop as (
+        (select q.workflow_id, q.accepted_at from event_queue q order by q.workflow_id, q.queue_id limit 1)
+        union all
+        select next.* from hop cross join lateral (
+          select q.workflow_id, q.accepted_at from event_queue q where q.workflow_id > hop.workflow_id
+          order by q.workflow_id, q.queue_id limit 1
+        ) next
+      )
+      select coalesce(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8 from hop),
+    (select count(*) from (select from event_queue limit most) waiting),
+    (select count(*) from audit_drift),
+    (select coalesce(json_agg(json_build_object('name', j.name, 'run_by', j.run_by, 'every_seconds', j.every_seconds,
+        'lag_seconds', extract(epoch from clock_timestamp() - j.finished_at)::float8,
+        'last_error', j.error, 'runs', j.runs, 'failures', j.failures) order by j.name), '[]')
+      from job j),
+    (select coalesce(json_agg(json_build_object('name', v.view,
+        'age_seconds', extract(epoch from clock_timestamp() - good.started_at)::float8,
+        'refresh_seconds', extract(epoch from good.finished_at - good.started_at)::float8,
+        'rows', good.rows, 'last_error', newest.error) order by v.view), '[]')
+      from unnest(materialized_views()) as v(view)
+      left join lateral (
+        select * from view_refresh r where r.view = v.view order by r.refresh_id desc limit 1
+      ) newest on true
+      left join lateral (
+        select * from view_refresh r where r.view = v.view and r.error is null order by r.refresh_id desc limit 1
+      ) good on true);
+end $$;
+
 -- answer_requests(by_whom, answered): folds what the workflows of all requests have waiting, then refreshes.
 -- One that was left running, by somebody who was killed, is taken again after five minutes.
 --

@@ -43,6 +43,7 @@ dbTest(
     });
     match(key, /^weir_[0-9a-f]{16}_[\w-]{43}$/);
     deepStrictEqual({ ...await findKey(sql, key) }, {
+      credential: `key:${key.split("_")[1]}`,
       account_id,
       account_uuid,
       account_name: name,
@@ -76,7 +77,10 @@ dbTest(
     const session = await beginSession(sql, token);
     match(session!, /^[\w-]{43}$/);
     strictEqual(await beginSession(sql, token), null);
-    deepStrictEqual({ ...await findSession(sql, session!) }, {
+    const grant = (await findSession(sql, session!))!;
+    match(grant.credential, /^session:[0-9a-f]{16}$/);
+    deepStrictEqual({ ...grant }, {
+      credential: grant.credential,
       account_id: account.account_id,
       account_uuid: account.account_uuid,
       account_name: account.name,

@@ -176,39 +176,64 @@ dbTest("workflow_headline_sums is what the list shows", async (world) => {
 });
 
 dbTest("requestRefresh() waits once, and is answered", async (world) => {
-  const { sql } = world;
+  const { sql, account } = world;
   const { workflow_uuid, workflow_id } = await makePast(world, 20);
-  const first = await requestRefresh(sql, workflow_uuid);
+  const first = await requestRefresh(sql, account.account_id, workflow_uuid);
   const all = await Promise.all(
-    [1, 2, 3].map(() => requestRefresh(sql, workflow_uuid)),
+    [1, 2, 3].map(() => requestRefresh(sql, account.account_id, workflow_uuid)),
   );
   for (const one of all) strictEqual(one.job_id, first.job_id);
   ok(first.estimated_completion_seconds >= 1);
-  const queued = await readRefresh(sql, workflow_uuid, first.job_id);
+  const queued = await readRefresh(
+    sql,
+    account.account_id,
+    workflow_uuid,
+    first.job_id,
+  );
   strictEqual(queued!.status, "queued");
 
   await recordExecutions(sql, workflow_id, 20, 30, 30);
   deepStrictEqual((await refreshAll(sql)).requests, 1);
-  const done = await readRefresh(sql, workflow_uuid, first.job_id);
+  const done = await readRefresh(
+    sql,
+    account.account_id,
+    workflow_uuid,
+    first.job_id,
+  );
   deepStrictEqual([done!.status, done!.error], ["done", null]);
   ok(done!.finished_at! >= done!.started_at!);
   strictEqual((await readPipeline(sql)).queued_events, 0);
   strictEqual(await differences(world), 0);
 
-  const next = await requestRefresh(sql, workflow_uuid);
+  const next = await requestRefresh(sql, account.account_id, workflow_uuid);
   ok(next.job_id !== first.job_id);
-  strictEqual(await readRefresh(sql, crypto.randomUUID(), next.job_id), null);
+  strictEqual(
+    await readRefresh(
+      sql,
+      account.account_id,
+      crypto.randomUUID(),
+      next.job_id,
+    ),
+    null,
+  );
 });
 
 dbTest("a refresh that was left running is answered later", async (world) => {
-  const { sql } = world;
+  const { sql, account } = world;
   const { workflow_uuid } = await makePast(world, 5);
-  const { job_id } = await requestRefresh(sql, workflow_uuid);
+  const { job_id } = await requestRefresh(
+    sql,
+    account.account_id,
+    workflow_uuid,
+  );
   await sql`
     update weir.refresh_request set status = 'running', started_at = now()`;
   strictEqual((await refreshAll(sql)).requests, 0);
   await sql`
     update weir.refresh_request set started_at = now() - interval '6 minutes'`;
   strictEqual((await refreshAll(sql)).requests, 1);
-  strictEqual((await readRefresh(sql, workflow_uuid, job_id))!.status, "done");
+  strictEqual(
+    (await readRefresh(sql, account.account_id, workflow_uuid, job_id))!.status,
+    "done",
+  );
 });

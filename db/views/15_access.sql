@@ -1,0 +1,145 @@
+-- Who may act for an account. Secrets come here as their SHA-256 and never leave: whoever may call these
+-- functions can try a secret, and not read one. A comparison's time tells nothing, as nobody can choose the
+-- hash of a guess.
+
+-- find_key(id, hash): what an API key grants. No row when there is none, or it was revoked.
+-- Callers: findKey() of db/access.ts.
+create or replace function find_key(id text, hash bytea)
+returns table (account_id int, account_uuid uuid, account_name text, time_zone text, user_id text, role text, scopes text[])
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select a.account_id, a.account_uuid, a.name, a.time_zone, k.user_id, k.role, k.scopes
+  from api_key k join account a using (account_id)
+  where k.key_id = id and k.secret = hash and k.revoked_at is null;
+end $$;
+
+-- note_keys_used(ids): writes down that keys were used just now, to the minute. An id that is none is nothing.
+-- Callers: the access log's writer, off the way of requests. Repeat: changes nothing within the minute.
+create or replace function note_keys_used(ids text[]) returns void
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+begin
+  update api_key k set last_used_at = now()
+  from (select key_id from api_key where key_id = any (ids) order by key_id for no key update skip locked) used
+  where k.key_id = used.key_id and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute');
+end $$;
+
+-- find_account(id): an account by the id that the outside, and so a token, knows.
+create or replace function find_account(id uuid)
+returns table (account_id int, account_uuid uuid, name text, time_zone text)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query select a.account_id, a.account_uuid, a.name, a.time_zone from account a where a.account_uuid = id;
+end $$;
+
+-- is_sign_in_link(hash): whether a link would begin a session. Uses nothing up.
+create or replace function is_sign_in_link(hash bytea) returns boolean
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return exists (select from sign_in_link l where l.secret = hash and l.expires_at > now());
+end $$;
+
+-- begin_session(link, session, days): uses a sign-in link up and begins a session under another secret.
+-- Returns false when the link was used or is too old. Repeat: false.
+create or replace function begin_session(link bytea, session bytea, days int) returns boolean
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+begin
+  with used as (
+    delete from sign_in_link l where l.secret = link and l.expires_at > now()
+    returning l.account_id, l.user_id, l.role
+  )
+  insert into session (secret, account_id, user_id, role, expires_at)
+  select begin_session.session, used.account_id, used.user_id, used.role, now() + days * interval '1 day' from used;
+  return found;
+end $$;
+
+-- find_session(hash): whose session a browser is in. No row when it has ended.
+create or replace function find_session(hash bytea)
+returns table (account_id int, account_uuid uuid, account_name text, time_zone text, user_id text, role text)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select a.account_id, a.account_uuid, a.name, a.time_zone, s.user_id, s.role
+  from session s join account a using (account_id)
+  where s.secret = hash and s.expires_at > now();
+end $$;
+
+-- end_session(hash): ends a session. Repeat: harmless.
+create or replace function end_session(hash bytea) returns void
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+begin
+  delete from session where secret = hash;
+end $$;
+
+-- record_access(entries): adds to the access log.
+--
+-- entries  JSON array of {account, user, credential, action, workflow, filter, rows, status, request, age_ms}
+-- Callers  the access log's writer, many entries at once. Repeat: doubles them.
+create or replace function record_access(entries json) returns void
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+begin
+  insert into access_log (at, account_id, user_id, credential, action, workflow_uuid, filter, rows, status, request_id)
+  select clock_timestamp() - least(greatest(e.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
+    e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.status, e.request
+  from json_to_recordset(entries) as e(account int, "user" text, credential text, action text, workflow uuid,
+    filter jsonb, rows bigint, status smallint, request text, age_ms bigint)
+  where e.account is not null;
+end $$;
+
+-- read_access_log(account, …): the newest first, after a place on the way back if one is given. Filters that
+-- are null hold nothing back.
+-- Callers: readAccessLog() of db/access_log.ts.
+create or replace function read_access_log(
+  account int, only_user text, only_action text, only_workflow uuid, since timestamptz, until timestamptz,
+  before_at timestamptz, before_id bigint, most int
+) returns table (
+  access_id bigint, at timestamptz, user_id text, credential text, action text, workflow_uuid uuid, filter jsonb,
+  rows bigint, status smallint, request_id text
+)
+language plpgsql stable security definer
+set plan_cache_mode = force_custom_plan
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select l.access_id, l.at, l.user_id, l.credential, l.action, l.workflow_uuid, l.filter, l.rows, l.status, l.request_id
+  from access_log l
+  where l.account_id = account
+    and l.at >= coalesce(since, '-infinity') and l.at < coalesce(until, 'infinity')
+    and (before_at is null or (l.at, l.access_id) < (before_at, before_id))
+    and (only_user is null or l.user_id = only_user)
+    and (only_action is null or l.action = only_action)
+    and (only_workflow is null or l.workflow_uuid = only_workflow)
+  order by l.at desc, l.access_id desc limit most;
+end $$;
+
+-- drop_access_months(horizon): drops months of the access log that ended by then. Returns how many.
+-- Callers: retain(). Repeat: drops nothing.
+create or replace function drop_access_months(horizon timestamptz) returns int
+language plpgsql security definer
+set lock_timeout = '300ms'
+set search_path = weir, pg_temp as $$
+declare
+  month    text;
+  dropped  int := 0;
+begin
+  perform lock_partitions();
+  for month in
+    select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'access_log'::regclass
+      and substring(pg_get_expr(c.relpartbound, c.oid) from 'TO \(''([^'']+)''\)')::timestamptz <= horizon
+  loop
+    execute format('drop table %I', month);
+    dropped := dropped + 1;
+  end loop;
+  return dropped;
+exception when lock_not_available then
+  return 0;  -- the next day does it
+end $$;

@@ -1,0 +1,292 @@
+/**
+ * What the serving role may do in the database: nothing but call functions, each of
+ * which answers for one account.
+ *
+ * @module
+ */
+
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { createAccount, createKey, createSignInLink } from "../../db/access.ts";
+import { connect, type Sql } from "../../db/client.ts";
+import { recordEvents } from "../../db/events.ts";
+import { pickRole, readsTables } from "../../db/roles.ts";
+import { admin, dbTest, NOW, type World } from "../harness.ts";
+import { makePast } from "./_history.ts";
+
+/** What a call is about. */
+interface Subject {
+  /** `null`: the caller forgot it. */
+  account: number | null;
+  workflow: string;
+  /** A refresh that waits. */
+  job: string;
+  execution: string;
+}
+
+type Call = (sql: Sql, subject: Subject) => Promise<readonly object[]>;
+
+/** Whom every tenant of this test has. */
+const CONTACT = "contact-0";
+
+const RANGE = ["2026-06-01", "2026-06-15"] as const;
+
+/** `read_analytics()` and its like: account, workflow, range, and what they have besides. */
+function read(name: string, ...rest: string[]): Call {
+  return async (sql, { account, workflow }) => {
+    const rows = await sql.unsafe(
+      `select weir.${name}($1::int, $2::uuid, '${RANGE[0]}', '${RANGE[1]}', ${
+        rest.join(", ")
+      }, '${NOW.toISOString()}') as answer`,
+      [account, workflow],
+    );
+    return rows.filter(({ answer }) => answer !== null);
+  };
+}
+
+/** Functions that weir_web may call about an account: one that is not here fails the suite. */
+const OF_AN_ACCOUNT: Record<string, Call> = {
+  read_analytics: read(
+    "read_analytics",
+    ...["null", "'daily'", "'cohort'", "null", "null", "null"],
+  ),
+  read_contacts: read(
+    "read_contacts",
+    ...["null", "'daily'", "'cohort'", "null", "null", "null"],
+  ),
+  read_funnel: read("read_funnel", "null", "null"),
+  read_contact_funnel: read("read_contact_funnel", "null", "null"),
+  read_actions: read("read_actions", "null", "null"),
+  workflow_head: (sql, { account, workflow }) =>
+    sql`select * from weir.workflow_head(${account}, ${workflow})`,
+  read_workflow: (sql, { account, workflow }) =>
+    sql`select * from weir.read_workflow(${account}, ${workflow})`,
+  workflow_listing: (sql, { account }) =>
+    sql`select * from weir.workflow_listing(${account}, ${NOW}, 30, null, null, null, null, null, 10)`,
+  ask_refresh: (sql, { account, workflow }) =>
+    sql`select * from weir.ask_refresh(${account}, ${workflow})`,
+  read_refresh: (sql, { account, workflow, job }) =>
+    sql`select * from weir.read_refresh(${account}, ${workflow}, ${job})`,
+  read_access_log: (sql, { account }) =>
+    sql`select * from weir.read_access_log(${account}, null, null, null, null, null, null, null, 10)`,
+  read_revision: async (sql, { account, workflow }) =>
+    (await sql<{ revision: number | null }[]>`
+      select weir.read_revision(${account}, ${workflow}) as revision`)
+      .filter(({ revision }) => revision),
+  list_executions: async (sql, { account, workflow }) =>
+    (await sql<{ list: unknown }[]>`
+      select weir.list_executions(${account}, ${workflow}, '{}', null, null, 10, ${NOW}) as list`)
+      .filter(({ list }) => list !== null),
+  read_execution: async (sql, { account, workflow, execution }) =>
+    (await sql<{ detail: unknown }[]>`
+      select weir.read_execution(${account}, ${workflow}, ${execution}, 10, ${NOW}) as detail`)
+      .filter(({ detail }) => detail !== null),
+  erase_contact: async (sql, { account }) =>
+    (await sql<{ erased: Record<string, number> }[]>`
+      select weir.erase_contact(${account}, ${CONTACT}) as erased`)
+      .filter(({ erased }) => Object.values(erased).some((n) => n > 0)),
+  record_events: async (sql, { account, workflow }) =>
+    (await recordEvents(sql, account!, [{
+      id: crypto.randomUUID(),
+      type: "execution.enrolled",
+      workflow_id: workflow,
+      execution_id: crypto.randomUUID(),
+      contact_id: "c",
+      occurred_at: NOW.toISOString(),
+      source: "api",
+    }])).filter((outcome) => outcome === "accepted").map((outcome) => ({
+      outcome,
+    })),
+  put_workflow: async (sql, { account, workflow }) =>
+    (await sql<{ done: boolean }[]>`
+      select weir.put_workflow(${account}, ${workflow}, ${
+      sql.json({
+        name: "Mine",
+        status: "active",
+        owner_id: null,
+        goal_ends_execution: true,
+        conversion_window: "P90D",
+        steps: [],
+        goals: [],
+      })
+    }, 7776000000000) as done`).filter(({ done }) => done),
+};
+
+/** And those that ask for a secret, or tell nothing of anybody's data. */
+const OF_NO_ACCOUNT = [
+  "find_key",
+  "find_session",
+  "is_sign_in_link",
+  "begin_session",
+  "end_session",
+  "find_account",
+  "note_keys_used",
+  "record_access",
+  "read_pipeline",
+  "read_revisions",
+];
+
+/** What a tenant has, so that each call finds something. */
+async function makeTenant(world: World): Promise<Subject> {
+  const { account_id } = await createAccount(world.sql, "Tenant", "UTC");
+  const { workflow_uuid, workflow_id } = await makePast({
+    sql: world.sql,
+    account: { ...world.account, account_id },
+  }, 3);
+  const [{ execution_id }] = await world.sql<[{ execution_id: string }]>`
+    select execution_id from weir.execution where workflow_id = ${workflow_id} limit 1`;
+  const subject = {
+    account: account_id,
+    workflow: workflow_uuid,
+    job: "",
+    execution: execution_id,
+  };
+  const [{ job_id }] = await OF_AN_ACCOUNT.ask_refresh!(
+    world.sql,
+    subject,
+  ) as [{ job_id: string }];
+  await world.sql`
+    select weir.record_access(${
+    JSON.stringify([{
+      account: account_id,
+      credential: "key:test",
+      action: "GET /",
+      status: 200,
+      request: "r",
+      age_ms: 0,
+    }])
+  }::text::json)`;
+  return { ...subject, job: job_id };
+}
+
+dbTest(
+  "weir_web may call what is tried here, and nothing else",
+  async ({ sql }) => {
+    const rows = await sql<{ name: string }[]>`
+      select distinct proname as name from pg_proc
+      where pronamespace = 'weir'::regnamespace
+        and has_function_privilege('weir_web', oid, 'execute')`;
+    deepStrictEqual(
+      rows.map(({ name }) => name).sort(),
+      [...Object.keys(OF_AN_ACCOUNT), ...OF_NO_ACCOUNT].sort(),
+    );
+  },
+);
+
+dbTest(
+  "weir_web reads and writes no table, view, materialized view or sequence",
+  async ({ sql, web }) => {
+    const [row] = await web<[{ role: string }]>`select current_user as role`;
+    strictEqual(row.role, "weir_web");
+    const relations = await sql<{ name: string; relkind: string }[]>`
+      select format('weir.%I', c.relname) as name, c.relkind from pg_class c
+      where c.relnamespace = 'weir'::regnamespace and c.relkind in ('r', 'p', 'm', 'v', 'S')`;
+    ok(relations.filter(({ relkind }) => relkind === "m").length >= 5);
+    for (const { name, relkind } of relations) {
+      const denied = { code: "42501" };
+      await rejects(web.unsafe(`select * from ${name} limit 1`), denied, name);
+      if (relkind !== "r" && relkind !== "p") continue;
+      await rejects(web.unsafe(`delete from ${name}`), denied, name);
+      await rejects(web.unsafe(`truncate ${name}`), denied, name);
+    }
+    strictEqual(await readsTables(web), false);
+    strictEqual(await readsTables(sql), true);
+  },
+);
+
+dbTest("weir_web makes nothing, in no schema", async ({ web }) => {
+  await rejects(web`create table weir.mine (n int)`, { code: "42501" });
+  await rejects(web`create table public.mine (n int)`, { code: "42501" });
+  await rejects(web`create schema mine`, { code: "42501" });
+});
+
+dbTest(
+  "a call without an account, or with another's, finds and changes nothing",
+  async (world) => {
+    const mine = await makeTenant(world);
+    const theirs = await makeTenant(world);
+    const before = await everything(world.sql, theirs);
+    for (const [name, call] of Object.entries(OF_AN_ACCOUNT)) {
+      const found = await call(world.web, mine);
+      ok(found.length > 0, `${name} finds what is there`);
+      for (const account of [null, 0, -1, 2_147_483_647, mine.account]) {
+        // A list is of whoever asks; what is asked about by its id is the other's.
+        if (/listing|log/.test(name) && account === mine.account) continue;
+        const answer = await call(world.web, { ...theirs, account })
+          .catch((error) => {
+            // To refuse is as good: an account that is none breaks a constraint.
+            ok(["23502", "23503"].includes(error.code), `${name} ${error}`);
+            return [];
+          });
+        deepStrictEqual([...answer], [], `${name} for the account ${account}`);
+      }
+    }
+    deepStrictEqual(await everything(world.sql, theirs), before);
+  },
+);
+
+/** All that is kept of a tenant. */
+async function everything(sql: Sql, { account }: Subject): Promise<unknown> {
+  return await sql`
+    select to_jsonb(w) as row from weir.workflow w where account_id = ${account}
+    union all select to_jsonb(v) from weir.workflow_version v join weir.workflow w using (workflow_id)
+      where account_id = ${account}
+    union all select to_jsonb(e) from weir.event e join weir.workflow w using (workflow_id)
+      where account_id = ${account}
+    union all select to_jsonb(r) from weir.refresh_request r join weir.workflow w using (workflow_id)
+      where account_id = ${account}
+    union all select to_jsonb(l) from weir.access_log l where account_id = ${account}
+    order by 1`;
+}
+
+dbTest(
+  "functions that weir_web may call cannot be led astray by its search_path",
+  async ({ sql }) => {
+    const rows = await sql<{ name: string }[]>`
+      select proname as name from pg_proc
+      where pronamespace = 'weir'::regnamespace and has_function_privilege('weir_web', oid, 'execute')
+        and not (prosecdef and 'search_path=weir, pg_temp' = any (proconfig))`;
+    deepStrictEqual([...rows], []);
+  },
+);
+
+dbTest("weir_work sees no secret and rewrites no access log", async (world) => {
+  const sql = connect(world.database_url, {
+    max: 1,
+    statementTimeoutMs: 10_000,
+    role: "weir_work",
+  });
+  try {
+    await createKey(world.sql, world.account.account_id, { scopes: ["admin"] });
+    await createSignInLink(world.sql, world.account.account_id, {});
+    for (const name of ["api_key", "session", "sign_in_link", "access_log"]) {
+      const denied = { code: "42501" };
+      await rejects(sql.unsafe(`select * from weir.${name}`), denied, name);
+      await rejects(sql.unsafe(`delete from weir.${name}`), denied, name);
+    }
+    ok((await sql`select * from weir.account`).length > 0);
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+});
+
+dbTest(
+  "pickRole() takes on what the login was granted alone",
+  async ({ sql, database_url }) => {
+    strictEqual(await pickRole(sql, "weir_web"), "weir_web");
+    const login = `weir_test_${crypto.randomUUID().slice(0, 8)}`;
+    await admin(`create role ${login} login password 'x' in role weir_web`);
+    const url = new URL(database_url);
+    url.username = login;
+    url.password = "x";
+    const client = connect(url.href, { max: 1, statementTimeoutMs: 10_000 });
+    try {
+      strictEqual(await readsTables(client), false);
+      await rejects(client`select * from weir.account`, { code: "42501" });
+      await rejects(client`set role weir_work`, { code: "42501" });
+      ok((await client`select * from weir.read_pipeline(1)`).length === 1);
+    } finally {
+      await client.end({ timeout: 5 });
+      await admin(`drop role ${login}`);
+    }
+  },
+);
