@@ -12,6 +12,7 @@ import {
   key,
   signIn,
   UsageError,
+  webhook,
 } from "./workers/_commands.ts";
 import { createSignInLink } from "./db/access.ts";
 import { postgresBus } from "./db/bus.ts";
@@ -54,6 +55,7 @@ const USAGE = `Usage: deno task COMMAND
   key        create --account ID --scopes ${SCOPES.join(",")}
              [--user ID] [--role ${ROLES.join("|")}]
   sign-in    --account ID [--user ID] [--role ${ROLES.join("|")}]
+  webhook    create --account ID, an address for GitHub to report runs to
   audit      recompute every number from below; exit 1 if any differs
   import     FILE --account ID --workflow NAME [flags], see import --help
 
@@ -109,6 +111,7 @@ const COMMANDS: Record<string, (context: Context) => Promise<void>> = {
   account: administrative(account),
   key: administrative(key),
   "sign-in": administrative(signIn),
+  webhook: administrative(webhook),
   import: administrative(importFile),
   audit: runAudit,
 };

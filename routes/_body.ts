@@ -27,6 +27,38 @@ export function mediaTypeOf(request: Request): string {
 }
 
 /**
+ * Reads a body as it is.
+ *
+ * @param request Whose.
+ * @returns Its bytes, unfolded.
+ * @throws {AppError} When it is too large or ends early.
+ */
+export async function readBytes(
+  request: Request,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of partsOf(request)) {
+    refuseMore(length += part.byteLength);
+    parts.push(part);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return bytes;
+}
+
+function refuseMore(bytes: number): void {
+  if (bytes <= REQUEST_BYTES_MAX) return;
+  throw new AppError("payload_too_large", {
+    detail: `Send at most ${REQUEST_BYTES_MAX} bytes`,
+  });
+}
+
+/**
  * Reads a body of JSON.
  *
  * @param request Whose.
@@ -38,12 +70,7 @@ export async function readJson(request: Request): Promise<unknown> {
   let text = "";
   let bytes = 0;
   for await (const part of partsOf(request)) {
-    bytes += part.byteLength;
-    if (bytes > REQUEST_BYTES_MAX) {
-      throw new AppError("payload_too_large", {
-        detail: `Send at most ${REQUEST_BYTES_MAX} bytes`,
-      });
-    }
+    refuseMore(bytes += part.byteLength);
     text += decode(decoder, part);
   }
   text += decode(decoder);

@@ -19,6 +19,7 @@ import { dashboard } from "./dashboard.tsx";
 import { answerErrorPage } from "./error_page.tsx";
 import { events } from "./events.ts";
 import { contacts, executions } from "./executions.ts";
+import { github } from "./github.ts";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
 import { createRequestCounter, metrics } from "./metrics.ts";
@@ -76,6 +77,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/assets", assets(deps));
   app.route("/api/v1", api(deps));
   app.route("/", ingest(deps));
+  app.route("/webhooks/github", github(deps));
   app.route("/", pages(deps));
 
   app.notFound((c) => onError(new AppError("not_found"), c));

@@ -1,6 +1,7 @@
 /**
  * Events from clients that were made for others, at the paths that those clients ask
- * for: Segment's and RudderStack's `POST /v1/batch`, PostHog's `POST /batch/`. The same
+ * for: Segment's and RudderStack's `POST /v1/batch`, PostHog's `POST /batch/`,
+ * OpenTelemetry's `POST /v1/traces`. The same
  * key, the same scope and the same events as at `POST /api/v1/events`; only where
  * the key stands, and what success looks like, is theirs.
  *
@@ -10,8 +11,9 @@
 import { Hono } from "hono";
 import type { EventReceipt } from "../db/schema.ts";
 import { granting } from "./_auth.ts";
-import { readJson } from "./_body.ts";
+import { mediaTypeOf, readBytes, readJson } from "./_body.ts";
 import { numbered, takeEvents } from "./_ingest.ts";
+import { decodeTraces, encodeAnswer, readTraces } from "./_wire_otlp.ts";
 import {
   type Batch,
   readPostHogBatch,
@@ -35,6 +37,29 @@ export function ingest(deps: Deps): Hono {
     const batch = readPostHogBatch(await readJson(c.req.raw));
     const receipt = await take(await accountOf(batch.key), batch);
     return c.json({ status: 1, ...receipt });
+  });
+
+  app.post("/v1/traces", async (c) => {
+    const accountId = await accountOf(keyIn(c.req.header("authorization")));
+    const isJson = mediaTypeOf(c.req.raw) === "application/json";
+    const trace = readTraces(
+      isJson
+        ? await readJson(c.req.raw)
+        : decodeTraces(await readBytes(c.req.raw)),
+    );
+    const receipt = await take(accountId, { key: null, ...trace });
+    const why = receipt.errors[0]?.message ?? "";
+    if (isJson) {
+      const { rejected } = receipt;
+      return c.json({
+        partialSuccess: rejected === 0
+          ? {}
+          : { rejectedSpans: rejected, errorMessage: why },
+      });
+    }
+    return c.body(encodeAnswer(receipt.rejected, why), 200, {
+      "content-type": "application/x-protobuf",
+    });
   });
   return app;
 

@@ -15,6 +15,7 @@ import {
   findAccount,
 } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
+import { createWebhook } from "../db/webhooks.ts";
 import { ROLES, SCOPES, TimeZone } from "../db/schema.ts";
 
 /** What a command works with. */
@@ -85,6 +86,19 @@ export async function signIn(command: Command): Promise<void> {
   const { account_id } = await requireAccount(sql, values.account);
   const token = await createSignInLink(sql, account_id, grantOf(values));
   print(`${await command.publicUrl()}/sign-in?token=${token}`);
+}
+
+/** `webhook create --account ID`: prints the address, and the secret on the last line. */
+export async function webhook(command: Command): Promise<void> {
+  const { args, sql, print } = command;
+  const { values, positionals } = parse(args, { account: { type: "string" } });
+  if (positionals.join(" ") !== "create") {
+    throw new UsageError("Cannot make a webhook: say `webhook create`");
+  }
+  const { account_id } = await requireAccount(sql, values.account);
+  const { webhook_id, secret } = await createWebhook(sql, account_id);
+  print(`${await command.publicUrl()}/webhooks/github/${webhook_id}`);
+  print(secret);
 }
 
 /** `import FILE --account ID --workflow NAME [flags]`: prints the workflow's id. */

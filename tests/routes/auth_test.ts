@@ -123,8 +123,16 @@ const PAGES: Record<string, string> = {
   "GET /workflows/:id": `/workflows/${WORKFLOW}`,
 };
 
-/** Their keys stand where other clients put them: producers_test.ts tells who may. */
-const ADAPTERS = ["POST /v1/batch", "POST /batch/"];
+/**
+ * Their keys stand where other clients put them, or what they send is signed:
+ * producers_test.ts and github_test.ts tell who may.
+ */
+const ADAPTERS = [
+  "POST /v1/batch",
+  "POST /batch/",
+  "POST /v1/traces",
+  "POST /webhooks/github/:id",
+];
 
 /** Why each of these asks for nothing is said in its file. */
 const PUBLIC = [

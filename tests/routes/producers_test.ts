@@ -9,6 +9,9 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { Analytics as Segment } from "@segment/analytics-node";
 import RudderStack from "@rudderstack/rudder-sdk-node";
 import { CloudEvent, emitterFor, HTTP, httpTransport, Mode } from "cloudevents";
+import { OTLPTraceExporter as JsonExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { OTLPTraceExporter as ProtobufExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { PostHog } from "posthog-node";
 import { createKey } from "../../db/access.ts";
 import { dbTest, withDatabase, type World } from "../harness.ts";
@@ -383,4 +386,155 @@ clientTest("clients of others are told what is wrong", async (world) => {
   });
   assertProblem(none, 422, "all_events_rejected");
   ok(none.json.errors[0].message.includes("occurred_at"));
+});
+
+for (
+  const [format, Exporter] of [
+    ["JSON", JsonExporter],
+    ["protobuf", ProtobufExporter],
+  ] as const
+) {
+  clientTest(
+    `POST /v1/traces takes OpenTelemetry's ${format}`,
+    async (world) => {
+      await using port = listen(world);
+      const provider = new TracerProvider({
+        spanProcessors: [
+          new BatchSpanProcessor({
+            exporter: new Exporter({
+              url: `${port.url}/v1/traces`,
+              headers: { authorization: `Bearer ${world.key}` },
+            }),
+          }),
+        ],
+      });
+      const tracer = provider.getTracer("tests");
+      const minute = (n: number) => new Date(at(n - 60));
+      const of = {
+        "weir.workflow_id": WORKFLOW,
+        "weir.execution_id": EXECUTION,
+      };
+      const run = tracer.startSpan("run", {
+        startTime: minute(0),
+        attributes: {
+          ...of,
+          "weir.kind": "execution",
+          "weir.contact_id": "ada",
+          "weir.source": "trigger",
+          "weir.exit_reason": "unsubscribed",
+          "weir.workflow_version": 2,
+        },
+      });
+      const step = tracer.startSpan("step", {
+        startTime: minute(1),
+        attributes: { ...of, "weir.step_id": STEP },
+      });
+      const action = tracer.startSpan("mail", {
+        startTime: minute(1),
+        attributes: { ...of, "weir.kind": "action", "weir.step_id": STEP },
+      });
+      action.setStatus({ code: 2, message: "Timeout" });
+      action.end(new Date(minute(1).getTime() + 250));
+      tracer.startSpan("GET /", { startTime: minute(1) }).end(minute(2));
+      step.addEvent("goal.achieved", { "weir.goal_id": GOAL }, minute(2));
+      step.end(minute(3));
+      run.end(minute(4));
+      const failing = tracer.startSpan("broken step", {
+        startTime: minute(5),
+        attributes: { ...of, "weir.step_id": STEP, "weir.contact_id": "ada" },
+      });
+      failing.setStatus({ code: 2 });
+      failing.end(minute(6));
+      await provider.shutdown();
+
+      deepStrictEqual(port.replies.map(({ status }) => status), [200]);
+      const rows = await stored(world);
+      deepStrictEqual(
+        rows.map(({ type, occurred_at, subject_uuid, contact_id }) => [
+          type,
+          (occurred_at.getTime() - minute(0).getTime()) / 1_000,
+          subject_uuid,
+          contact_id,
+        ]),
+        [
+          ["execution.enrolled", 0, null, "ada"],
+          ["step.entered", 60, STEP, EXECUTION],
+          ["action.executed", 60.25, STEP, EXECUTION],
+          ["goal.achieved", 120, GOAL, EXECUTION],
+          ["step.completed", 180, STEP, EXECUTION],
+          ["execution.exited", 240, null, "ada"],
+          ["step.entered", 300, STEP, "ada"],
+        ],
+      );
+      const [enrolled, , executed, , , exited] = rows;
+      deepStrictEqual(
+        [enrolled!.source, executed!.succeeded, executed!.duration_us],
+        ["trigger", false, 250_000],
+      );
+      strictEqual(exited!.reason, "unsubscribed");
+      const [{ version, error }] = await world.sql`
+      select max(version) as version, max(error) as error from weir.event` as [
+        { version: number; error: string },
+      ];
+      deepStrictEqual([version, error], [2, "Timeout"]);
+    },
+  );
+}
+
+dbTest("POST /v1/traces says what it cannot take", async (world) => {
+  const span = (attributes: Record<string, string>) => ({
+    traceId: "A".repeat(32),
+    spanId: "b".repeat(16),
+    startTimeUnixNano: `${Date.parse(at(-60))}000000`,
+    endTimeUnixNano: `${Date.parse(at(-60))}000999`,
+    attributes: Object.entries(attributes)
+      .map(([key, stringValue]) => ({ key, value: { stringValue } })),
+  });
+  const request = (...spans: unknown[]) => ({
+    resourceSpans: [{
+      resource: {
+        attributes: [{
+          key: "weir.workflow_id",
+          value: { stringValue: WORKFLOW },
+        }],
+      },
+      scopeSpans: [{ spans }],
+    }],
+  });
+  const good = span({ "weir.kind": "execution" });
+  const bad = span({ "weir.kind": "other" });
+  const answer = await send(world, "POST", "/v1/traces", {
+    json: request(good, bad),
+  });
+  strictEqual(answer.status, 200);
+  strictEqual(answer.json.partialSuccess.rejectedSpans, 1);
+  const [{ executions }] = await world.sql`
+    select array_agg(distinct execution_id) as executions from weir.event` as [
+    { executions: string[] },
+  ];
+  deepStrictEqual(executions, ["aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"]);
+
+  const headers = { "content-type": "application/x-protobuf" };
+  const wrong = [
+    { json: { resourceSpans: 1 } },
+    { json: [] },
+    { json: request({ ...good, startTimeUnixNano: "soon" }) },
+    { body: new Uint8Array([10, 200, 1]), headers },
+    { body: new Uint8Array([255, 255, 255]), headers },
+    { body: new Uint8Array([10, 2, 18, 200]), headers },
+  ];
+  for (const sending of wrong) {
+    const answer = await send(world, "POST", "/v1/traces", sending);
+    assertProblem(answer, 400, "invalid_request", JSON.stringify(sending));
+  }
+  const empty = await send(world, "POST", "/v1/traces", {
+    body: new Uint8Array(),
+    headers,
+  });
+  deepStrictEqual([empty.status, empty.text], [200, ""]);
+  assertProblem(
+    await send(world, "POST", "/v1/traces", { key: null, json: {} }),
+    401,
+    "unauthenticated",
+  );
 });
