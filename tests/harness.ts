@@ -29,7 +29,9 @@ export interface World {
   sql: Sql;
   /** As the app is connected: it reads no table. */
   web: Sql;
-  /** Each statement of it sees one snapshot. */
+  /** As the worker is. */
+  work: Sql;
+  /** The same; each statement of it sees one snapshot. */
   snapshots: Sql;
   /** The same database, for clients of the test's own. */
   database_url: string;
@@ -81,20 +83,22 @@ export async function withDatabase(
     name: "weir test",
   };
   const sql = connect(database_url, options);
-  const snapshots = connect(database_url, { ...options, snapshots: true });
+  const worker = { ...options, role: "weir_work" } as const;
+  const work = connect(database_url, worker);
+  const snapshots = connect(database_url, { ...worker, snapshots: true });
   const web = connect(database_url, { ...options, role: "weir_web" });
   try {
-    await fn(await createWorld({ sql, web, snapshots, database_url }));
+    await fn(await createWorld({ sql, web, work, snapshots, database_url }));
   } finally {
     await Promise.all(
-      [sql, web, snapshots].map((client) => client.end({ timeout: 5 })),
+      [sql, web, work, snapshots].map((client) => client.end({ timeout: 5 })),
     );
     await admin(`drop database ${database} with (force)`);
   }
 }
 
 async function createWorld(
-  clients: Pick<World, "sql" | "web" | "snapshots" | "database_url">,
+  clients: Pick<World, "sql" | "web" | "work" | "snapshots" | "database_url">,
 ): Promise<World> {
   const { sql } = clients;
   const { account_uuid } = await createAccount(sql, "Test", "UTC");

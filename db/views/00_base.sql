@@ -70,7 +70,7 @@ return pg_advisory_xact_lock(1464158548, 0);
 -- the access log, from last month on. Returns how many were made. Months are UTC's, whatever the session's zone.
 -- Callers: migrate, and the job "partitions". Repeating it makes nothing.
 create or replace function make_partitions(today timestamptz default now()) returns int
-language plpgsql
+language plpgsql security definer
 set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 declare
@@ -94,6 +94,9 @@ begin
           case when parent in ('event', 'access_log') then 'create table %I partition of %I for values from (%L) to (%L)'
             else 'create table %I partition of %I for values from (''15min'', %L) to (''15min'', %L) with (fillfactor = 70)'
           end, name, parent, month, month + interval '1 month');
+        if parent = 'access_log' and to_regrole('weir_work') is not null then
+          execute format('revoke all on %I from weir_work', name);
+        end if;
         made := made + 1;
       end if;
       month := month + interval '1 month';

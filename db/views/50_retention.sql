@@ -1,4 +1,5 @@
--- Keeping: raw events and executions 90 days, quarters of an hour 90 days, days two years, months for ever.
+-- Keeping: raw events and executions 90 days, quarters of an hour 90 days, days two years, months for ever; the
+-- access log a year.
 -- A workflow younger than that keeps its detail and its days as long as if all had happened since it first
 -- appeared: a history that was imported yesterday is not gone tomorrow.
 -- Nothing here changes a count: what days and months hold was counted when it happened.
@@ -89,7 +90,7 @@ end $$;
 
 -- watch_month(part): from when this is committed on, touched_month tells of writes to a partition.
 create or replace function watch_month(part regclass) returns void
-language plpgsql
+language plpgsql security definer
 set lock_timeout = '300ms'
 set search_path = weir, pg_temp as $$
 begin
@@ -109,7 +110,7 @@ end $$;
 create or replace function sift_month(
   part regclass, since timestamptz, until timestamptz, horizon timestamptz, at timestamptz
 ) returns boolean
-language plpgsql
+language plpgsql security definer
 set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 declare
@@ -149,7 +150,7 @@ end $$;
 -- merge_month(part, until): moves the few events of the oldest month that are left to event_history, which
 -- from then on reaches to its end. There is a valid constraint that its own events do not.
 create or replace function merge_month(part regclass, until timestamptz) returns void
-language plpgsql
+language plpgsql security definer
 set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 begin
@@ -173,10 +174,39 @@ begin
   raise 'Cannot merge %: event was in use at every attempt', part;
 end $$;
 
+-- drop_sifted(name): drops what sift_month() left beside, once forget_events() is through with it.
+create or replace function drop_sifted(name text) returns void
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+begin
+  if name !~ '^event_\d{4}_\d\d_dropped$' then
+    raise 'Cannot drop %: it is no month that was put away', name;
+  end if;
+  execute format('drop table %I', name);
+end $$;
+
+-- bound_history(until), validate_history(): the constraint that merge_month() relies on, made in a moment and
+-- proven beside traffic.
+create or replace function bound_history(until timestamptz) returns void
+language plpgsql security definer
+set timezone = 'UTC'
+set search_path = weir, pg_temp as $$
+begin
+  alter table event_history drop constraint if exists before_its_end;
+  execute format('alter table event_history add constraint before_its_end check (occurred_at < %L) not valid', until);
+end $$;
+
+create or replace function validate_history() returns void
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+begin
+  alter table event_history validate constraint before_its_end;
+end $$;
+
 -- drop_quarters(horizon): drops months of quarters of an hour that are over by then, of all rollups at once,
 -- and imported ones. Returns how many.
 create or replace function drop_quarters(horizon timestamptz) returns int
-language plpgsql
+language plpgsql security definer
 set search_path = weir, pg_temp as $$
 declare
   suffix   text;
@@ -276,6 +306,7 @@ begin
   delete from weir.view_refresh where started_at < at - interval '7 days';
   delete from weir.refresh_request where requested_at < at - interval '7 days';
   quarters := weir.drop_quarters(horizon);
+  perform weir.drop_access_months(at - interval '1 year');
   commit;
 
   for month in select * from weir.event_months() where until <= horizon and not is_kept loop
@@ -310,7 +341,7 @@ begin
       commit;
     end loop;
     delete from weir.touched_month where part = ('weir.' || name)::regclass;
-    execute format('drop table weir.%I', name);
+    perform weir.drop_sifted(name);
     commit;
   end loop;
 
@@ -337,10 +368,9 @@ begin
     exit when not found or not month.is_kept;
     execute format('select count(*) from (select from %s limit 5001) few', month.part) into count;
     exit when count > 5000;
-    alter table weir.event_history drop constraint if exists before_its_end;
-    execute format('alter table weir.event_history add constraint before_its_end check (occurred_at < %L) not valid', month.until);
+    perform weir.bound_history(month.until);
     commit;
-    alter table weir.event_history validate constraint before_its_end;
+    perform weir.validate_history();
     commit;
     perform weir.merge_month(month.part, month.until);
     commit;

@@ -150,7 +150,7 @@ end $$;
 -- Callers  refresh_views(). Repeat: harmless. Errors are recorded in view_refresh, and not thrown.
 -- One transaction, to be committed at once: it holds off other writers of the view, no readers.
 create or replace procedure refresh_view(name text, by_whom text, pause int, inout done boolean)
-language plpgsql
+language plpgsql security definer
 set jit = off
 set search_path = weir, pg_temp as $$
 declare

@@ -80,7 +80,7 @@ dbTest("retain() drops months and changes no day", async (world) => {
   const open = await openOnes(sql);
   const at = inDays(60);
 
-  const did = await retain(sql, at);
+  const did = await retain(world.work, at);
   ok(did.months! >= 2 && did.quarters! >= 2, JSON.stringify(did));
   ok(did.events! > 0);
   strictEqual(did.executions, 0);
@@ -105,7 +105,7 @@ dbTest("retain() drops months and changes no day", async (world) => {
   deepStrictEqual(detail.since, month.since);
   strictEqual((await audit(world.snapshots, null, at)).differences, 0);
 
-  deepStrictEqual(await retain(sql, at), {
+  deepStrictEqual(await retain(world.work, at), {
     months: 0,
     quarters: 0,
     events: 0,
@@ -119,7 +119,7 @@ dbTest(
   async (world) => {
     const { sql, account } = world;
     const { workflow_uuid, workflow_id } = await makePastWithKeys(world);
-    await retain(sql, inDays(60));
+    await retain(world.work, inDays(60));
     const [open] = await sql<[{ execution_id: string; enrolled_at: Date }]>`
     select execution_id, enrolled_at from weir.execution
     where status = 'active' order by enrolled_at limit 1`;
@@ -168,7 +168,7 @@ dbTest(
       "weir.execution where ended_at is not null",
     );
 
-    const did = await retain(sql, inDays(300));
+    const did = await retain(world.work, inDays(300));
     strictEqual(did.executions, ended);
     deepStrictEqual(await openOnes(sql), open);
     strictEqual(await countOf(sql, "weir.execution"), open.length);
@@ -198,7 +198,7 @@ dbTest(
       await countOf(sql, "weir.event_months() where until < now()"),
       0,
     );
-    deepStrictEqual(await retain(sql, inDays(300)), {
+    deepStrictEqual(await retain(world.work, inDays(300)), {
       months: 0,
       quarters: 0,
       events: 0,
@@ -213,7 +213,7 @@ dbTest(
 dbTest("retain() keeps days two years and months for ever", async (world) => {
   const { sql } = world;
   await makePastWithKeys(world);
-  const did = await retain(sql, inDays(700));
+  const did = await retain(world.work, inDays(700));
   ok(did.days! > 0);
   const [left] = await sql<[{ first: Date; months: number; days: number }]>`
     select min(bucket) filter (where grain = 'day') as first,
@@ -249,9 +249,9 @@ dbTest("retain() forgets those who never enrolled", async (world) => {
   ]);
   await fold(sql);
   const kept = () => countOf(sql, "weir.event where contact_id = 'orphan'");
-  await retain(sql, inDays(60));
+  await retain(world.work, inDays(60));
   strictEqual(await kept(), 3);
-  await retain(sql, inDays(200));
+  await retain(world.work, inDays(200));
   strictEqual(await kept(), 0);
   strictEqual(await countOf(sql, "weir.parked_action"), 0);
   await assertKeysFit(world);
@@ -265,15 +265,18 @@ dbTest(
     const at = inDays(60);
     await sql.begin(async (tx) => {
       await tx`select weir.lock_job('retain')`;
-      deepStrictEqual(await retain(sql, at), {});
+      deepStrictEqual(await retain(world.work, at), {});
     });
     const months = await countOf(sql, "weir.event_months()");
     await sql.begin(async (tx) => {
       await tx`select count(*) from weir.workflow_rollup`;
-      await rejects(() => retain(sql, at), /were in use at every attempt/);
+      await rejects(
+        () => retain(world.work, at),
+        /were in use at every attempt/,
+      );
     });
     strictEqual(await countOf(sql, "weir.event_months()"), months);
-    ok((await retain(sql, at)).months! > 0);
+    ok((await retain(world.work, at)).months! > 0);
   },
 );
 
@@ -282,7 +285,7 @@ dbTest("retain() lets events in and reads through", async (world) => {
   const { workflow_id } = await makePastWithKeys(world, 400);
   const at = inDays(60);
   let done = false;
-  const retaining = retain(sql, at).finally(() => done = true);
+  const retaining = retain(world.work, at).finally(() => done = true);
   let longest_ms = 0;
   let rounds = 0;
   while (!done) {
@@ -335,7 +338,7 @@ dbTest(
     strictEqual(await sift(), false);
     await sql`select weir.watch_month(${part}::text::regclass)`;
     strictEqual(await sift(), true);
-    ok((await retain(sql, at)).months! > 0);
+    ok((await retain(world.work, at)).months! > 0);
     strictEqual(
       await countOf(sql, "weir.event where event_id = 'imported'"),
       1,
@@ -352,7 +355,7 @@ dbTest(
     await sql`update weir.workflow set created_at = now() where workflow_id = ${workflow_id}`;
     const before = await countOf(sql, "weir.execution");
     const days = await daysAndMonths(sql);
-    await retain(sql, inDays(60));
+    await retain(world.work, inDays(60));
     strictEqual(await countOf(sql, "weir.execution"), before);
     deepStrictEqual(await daysAndMonths(sql), days);
     strictEqual((await audit(snapshots, null, inDays(60))).differences, 0);
@@ -383,7 +386,7 @@ dbTest(
       before.trends.map((point) => point.new_enrollments),
       months.map((month) => month.enrolled),
     );
-    ok((await retain(sql, at)).days! > 0);
+    ok((await retain(world.work, at)).days! > 0);
     deepStrictEqual((await read())!.summary, before.summary);
     deepStrictEqual((await read())!.trends, before.trends);
   },

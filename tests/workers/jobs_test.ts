@@ -28,7 +28,7 @@ function quiet(): { log: Log; lines: string[] } {
 
 /** Runs jobs until a condition holds of what is written about them. */
 async function runUntil(
-  { sql, snapshots }: World,
+  { work: sql, snapshots }: World,
   jobs: Job[],
   what: string,
   check: (state: Awaited<ReturnType<typeof readPipeline>>) => boolean,
