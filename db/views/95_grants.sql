@@ -13,7 +13,7 @@ declare
     'read_contacts', 'read_funnel', 'read_contact_funnel', 'read_actions', 'ask_refresh', 'read_refresh',
     'read_access_log', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
     -- of whoever has the secret
-    'find_key', 'find_session', 'is_sign_in_link', 'begin_session', 'end_session',
+    'find_key', 'find_webhook', 'find_session', 'is_sign_in_link', 'begin_session', 'end_session',
     -- of nobody's data
     'find_account', 'note_keys_used', 'record_access', 'read_pipeline',
     -- how often workflows have changed, known by their ids
@@ -53,7 +53,7 @@ begin
   for f in
     select c.oid::regclass as signature from pg_class c
     where c.relnamespace = 'weir'::regnamespace and c.relkind in ('r', 'p')
-      and c.relname ~ '^(api_key|session|sign_in_link|applied|access_log.*)$'
+      and c.relname ~ '^(api_key|session|sign_in_link|webhook|applied|access_log.*)$'
   loop
     execute format('revoke all on %s from weir_work', f.signature);
   end loop;

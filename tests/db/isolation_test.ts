@@ -114,6 +114,7 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
 /** And those that ask for a secret, or tell nothing of anybody's data. */
 const OF_NO_ACCOUNT = [
   "find_key",
+  "find_webhook",
   "find_session",
   "is_sign_in_link",
   "begin_session",
@@ -253,7 +254,7 @@ dbTest("weir_work sees no secret and rewrites no access log", async (world) => {
   const tables = await world.sql<{ name: string }[]>`
     select format('weir.%I', relname) as name from pg_class
     where relnamespace = 'weir'::regnamespace and relkind in ('r', 'p')
-      and relname ~ '^(api_key|session|sign_in_link|access_log)'`;
+      and relname ~ '^(api_key|session|sign_in_link|webhook|access_log)'`;
   ok(tables.length > 5);
   for (const { name } of tables) {
     const denied = { code: "42501" };
@@ -261,8 +262,6 @@ dbTest("weir_work sees no secret and rewrites no access log", async (world) => {
     await rejects(world.work.unsafe(`delete from ${name}`), denied, name);
   }
   ok((await world.work`select * from weir.account`).length > 0);
-});
-  }
 });
 
 dbTest(
