@@ -119,7 +119,11 @@ export function requires(
   scope: Scope,
 ): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
-    c.set("viewer", granting(await viewerOf(c, deps), scope));
+    const viewer = await credentialOf(c, deps)();
+    if (viewer !== null && c.req.header("authorization") === undefined) {
+      refuseOtherSites(c, deps.publicUrl);
+    }
+    c.set("viewer", granting(viewer, scope));
     await next();
   };
 }
@@ -134,7 +138,7 @@ export function requires(
  */
 export function granting(viewer: Grant | null, scope: Scope): Grant {
   if (viewer === null) throw new AppError("unauthenticated");
-  if (!viewer.scopes.includes(scope) && !viewer.scopes.includes("admin")) {
+  if (!mayUse(viewer, scope)) {
     throw new AppError("insufficient_scope", {
       detail: `The credential lacks the scope "${scope}"`,
     });
@@ -142,27 +146,42 @@ export function granting(viewer: Grant | null, scope: Scope): Grant {
   return viewer;
 }
 
-async function viewerOf(
-  c: Context,
-  deps: AuthDeps,
-): Promise<Grant | null> {
+/** What a credential grants now, `null` when nothing any more. */
+export type Credential = () => Promise<Grant | null>;
+
+/**
+ * What a request came with, to be asked for what it grants, and asked again for as long
+ * as its answer goes on.
+ *
+ * @param c The request.
+ * @param deps Of the program.
+ */
+export function credentialOf(c: Context, deps: AuthDeps): Credential {
+  const { auth } = deps;
   const authorization = c.req.header("authorization");
   // A key that is wrong is not made good by a session beside it.
   if (authorization !== undefined) {
     const secret = /^Bearer (\S+)$/i.exec(authorization)?.[1];
-    return secret === undefined ? null : await deps.auth.authenticate(secret);
+    return async () =>
+      secret === undefined ? null : await auth.authenticate(secret);
   }
-  const viewer = await sessionViewer(c, deps);
-  if (viewer !== null) refuseOtherSites(c, deps.publicUrl);
-  return viewer;
+  return sessionOf(c, deps);
 }
 
-async function sessionViewer(
-  c: Context,
-  { auth, publicUrl }: AuthDeps,
-): Promise<Grant | null> {
+function sessionOf(c: Context, { auth, publicUrl }: AuthDeps): Credential {
   const token = getCookie(c, sessionCookie(publicUrl));
-  return token === undefined ? null : await auth.authenticateSession(token);
+  return async () =>
+    token === undefined ? null : await auth.authenticateSession(token);
+}
+
+/**
+ * Whether a credential has a scope, or the one that stands for all.
+ *
+ * @param viewer What it grants.
+ * @param scope What is needed.
+ */
+export function mayUse(viewer: Pick<Grant, "scopes">, scope: Scope): boolean {
+  return viewer.scopes.includes(scope) || viewer.scopes.includes("admin");
 }
 
 /**
@@ -172,7 +191,7 @@ async function sessionViewer(
  */
 export function requiresSession(deps: AuthDeps): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
-    const viewer = await sessionViewer(c, deps);
+    const viewer = await sessionOf(c, deps)();
     if (viewer === null) return c.redirect("/sign-in", 303);
     refuseOtherSites(c, deps.publicUrl);
     c.set("viewer", viewer);

@@ -37,8 +37,13 @@ const ERRORS = {
     status: 422,
     title: "Cannot accept any of the events",
   },
+  too_many_streams: {
+    status: 429,
+    title: "Cannot open more streams for this user",
+  },
   internal: { status: 500, title: "Cannot answer because of an error of ours" },
   unavailable: { status: 503, title: "Cannot reach the database" },
+  streams_full: { status: 503, title: "Cannot open more streams here" },
   stopping: { status: 503, title: "Cannot answer while starting or stopping" },
   query_timeout: { status: 504, title: "Cannot answer in time" },
 } as const;

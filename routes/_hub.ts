@@ -40,8 +40,8 @@ export interface Hub {
    */
   revision(workflowUuid: string): Promise<number>;
   /**
-   * Calls back soon after each change, and on each beat, with what was read; whether
-   * the revision is another one is for the watcher to see.
+   * Calls back at once with what is known, soon after each change, and on each beat;
+   * whether the revision is another one is for the watcher to see.
    *
    * @param workflowUuid In lower case.
    * @returns What ends it.
@@ -65,8 +65,8 @@ export interface HubDeps {
 }
 
 interface Known {
-  /** 0 until read. */
-  revision: number;
+  /** `undefined` until read. */
+  state?: Revision;
   /** When the read began that told it, ms of the process. */
   readAt: number;
   /** When it was last of interest to somebody who does not watch. */
@@ -135,7 +135,7 @@ export function createHub(
       if (one === undefined) continue;
       const state = states.get(id);
       one.readAt = readAt;
-      one.revision = state?.revision ?? 0;
+      one.state = state;
       if (state) { for (const onRead of one.watchers) onRead(state); }
     }
   }
@@ -144,7 +144,6 @@ export function createHub(
     let one = known.get(workflowUuid);
     if (one === undefined) {
       one = {
-        revision: 0,
         readAt: -Infinity,
         askedAt: -Infinity,
         watchers: new Set(),
@@ -164,11 +163,12 @@ export function createHub(
         rung.add(workflowUuid);
         await look();
       }
-      return one.revision;
+      return one.state?.revision ?? 0;
     },
     watch(workflowUuid, onRead) {
-      const { watchers } = interest(workflowUuid);
+      const { watchers, state } = interest(workflowUuid);
       watchers.add(onRead);
+      if (state) onRead(state);
       return () => {
         watchers.delete(onRead);
       };

@@ -27,6 +27,7 @@ import { overview } from "./overview.tsx";
 import { refresh } from "./refresh.ts";
 import { session } from "./session.ts";
 import { signIn } from "./sign_in.tsx";
+import { stream } from "./stream.ts";
 import { workflows } from "./workflows.ts";
 
 /** Everything a route may need, made once in main.ts. */
@@ -104,6 +105,7 @@ function api(deps: Deps): Hono {
   app.route("/events", events(deps));
   app.route("/workflows", workflows(deps));
   app.route("/workflows", analytics(deps));
+  app.route("/workflows", stream(deps));
   app.route("/workflows", refresh(deps));
   app.route("/workflows", executions(deps));
   app.route("/contacts", contacts(deps));

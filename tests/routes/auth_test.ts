@@ -88,6 +88,13 @@ const API: Record<string, ApiRoute> = {
   "GET /api/v1/workflows/:id/analytics/actions": read(
     `${WORKFLOW_PATH}/analytics/actions?${RANGE}`,
   ),
+  "GET /api/v1/workflows/:id/analytics/stream": {
+    // Whoever may is told what cannot be answered: what can would not end.
+    ...read(
+      `${WORKFLOW_PATH}/analytics/stream?start_date=2020-01-01&end_date=2020-01-01&unit=contact`,
+    ),
+    good: 400,
+  },
   "POST /api/v1/workflows/:id/analytics/refresh": {
     ...read(`${WORKFLOW_PATH}/analytics/refresh`),
     good: 202,

@@ -1,0 +1,325 @@
+/**
+ * `GET /api/v1/workflows/{id}/analytics/stream`: the numbers of one query as they
+ * change, as server-sent events. docs/live.md tells clients of them.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import {
+  type LiveAnnouncement,
+  type LiveEnd,
+  type LiveHeartbeat,
+  StreamQuery,
+} from "../db/schema.ts";
+import {
+  type AuthEnv,
+  type Credential,
+  credentialOf,
+  mayRead,
+  mayUse,
+  requires,
+} from "./_auth.ts";
+import { AppError } from "./_errors.ts";
+import { createTopics, message, type Topic } from "./_live.ts";
+import { valid } from "./_valid.ts";
+import type { Deps } from "./app.ts";
+import { WorkflowPath } from "./workflows.ts";
+
+/** How streams behave. Times are ms. */
+export interface StreamLimits {
+  /** Proxies hang up on who says nothing for a minute, some for half of that. */
+  heartbeatMs: number;
+  /** Hosts that bill or cut off long requests do not get them; a tenth less to a tenth more. */
+  lifeMs: number;
+  /** With what `_auth.ts` believes, a revoked credential hears nothing after 9 s. */
+  recheckMs: number;
+  /** How often it is looked who needs what of these. */
+  sweepMs: number;
+  /** A person with some tabs on some devices has ten; who forgets to close them, 50. */
+  perUserMax: number;
+  /** Some 60 KB each. */
+  perProcessMax: number;
+}
+
+export const STREAM_LIMITS: StreamLimits = {
+  heartbeatMs: 15_000,
+  lifeMs: 30 * 60_000,
+  recheckMs: 5_000,
+  sweepMs: 1_000,
+  perUserMax: 50,
+  perProcessMax: 10_000,
+};
+
+const SCOPE = "analytics:read";
+
+/** Who was refused comes back after this, seconds. */
+const RETRY_AFTER_SECONDS = 30;
+
+/** Clients come back this long after the end of a stream, not all at once, ms. */
+const RETRY_MS_MIN = 1_000;
+const RETRY_MS_MAX = 3_000;
+
+/** What a client is told before its first message. */
+const HEADERS = {
+  "content-type": "text/event-stream; charset=utf-8",
+  // Compression would hold small messages back.
+  "cache-control": "no-store, no-transform",
+  "x-accel-buffering": "no",
+};
+
+/** A client that reads, or should. */
+interface Stream {
+  topic: Topic;
+  credential: Credential;
+  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  /** Of the last message that it was sent. */
+  sentId: string | null;
+  /** Waits for room. */
+  announcement: LiveAnnouncement | null;
+  beatAt: number;
+  checkAt: number;
+  endAt: number;
+  /** Takes it out of all lists. */
+  leave(): void;
+}
+
+/**
+ * @param deps Of the program.
+ * @param limits Of a test; default: {@linkcode STREAM_LIMITS}.
+ * @returns The route below `/api/v1/workflows`.
+ */
+export function stream(
+  deps: Deps,
+  limits: StreamLimits = STREAM_LIMITS,
+): Hono<AuthEnv> {
+  const topicOf = createTopics(deps);
+  const streams = createStreams(deps, limits);
+  return new Hono<AuthEnv>().get(
+    "/:id/analytics/stream",
+    requires(deps, SCOPE),
+    valid("param", WorkflowPath),
+    valid("query", StreamQuery),
+    async (c) => {
+      const viewer = c.get("viewer");
+      const { id: workflowUuid } = c.req.valid("param");
+      const { last_event_id, ...query } = c.req.valid("query");
+      const accountId = viewer.account_id;
+      const topic = topicOf({ accountId, workflowUuid, query });
+      const owner = await topic.owner();
+      if (owner === null) throw new AppError("workflow_not_found");
+      if (!mayRead(viewer, owner)) throw new AppError("forbidden");
+
+      const user = `${accountId} ${viewer.user_id ?? ""}`;
+      const leave = streams.enter(user, c);
+      try {
+        await topic.ready();
+      } catch (error) {
+        leave();
+        throw error;
+      }
+      // The body of an answer to HEAD is thrown away unread.
+      if (c.req.method === "HEAD") {
+        leave();
+        return c.body(null, 200, HEADERS);
+      }
+      const body = streams.open(
+        topic,
+        credentialOf(c, deps),
+        c.req.header("last-event-id") ?? last_event_id ?? null,
+        leave,
+      );
+      return c.body(body, 200, HEADERS);
+    },
+  );
+}
+
+/** All streams of a process. */
+function createStreams(
+  { hub, now, stopping, log }: Deps,
+  limits: StreamLimits,
+) {
+  const streams = new Set<Stream>();
+  const ofUser = new Map<string, number>();
+  let entered = 0;
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let unhear: (() => void) | undefined;
+  stopping.addEventListener("abort", () => {
+    for (const one of streams) end(one, "stopping");
+  });
+
+  /** Takes a place. Returns what gives it back, once. */
+  function enter(user: string, c: Context): () => void {
+    const count = ofUser.get(user) ?? 0;
+    const code = count >= limits.perUserMax
+      ? "too_many_streams"
+      : entered >= limits.perProcessMax
+      ? "streams_full"
+      : stopping.aborted
+      ? "stopping"
+      : null;
+    if (code !== null) {
+      c.header("retry-after", String(RETRY_AFTER_SECONDS));
+      throw new AppError(code);
+    }
+    ofUser.set(user, count + 1);
+    entered++;
+    let isIn = true;
+    return () => {
+      if (!isIn) return;
+      isIn = false;
+      entered--;
+      const left = ofUser.get(user)! - 1;
+      if (left === 0) ofUser.delete(user);
+      else ofUser.set(user, left);
+    };
+  }
+
+  function open(
+    topic: Topic,
+    credential: Credential,
+    lastId: string | null,
+    leave: () => void,
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    let one: Stream;
+    return new ReadableStream({
+      start(controller) {
+        const at = performance.now();
+        const leaveTopic = topic.join({
+          wake: () => flush(one),
+          end: (reason) => end(one, reason),
+        });
+        one = {
+          topic,
+          credential,
+          controller,
+          sentId: lastId,
+          announcement: null,
+          beatAt: at + limits.heartbeatMs,
+          checkAt: at + limits.recheckMs,
+          endAt: at + limits.lifeMs * (0.9 + 0.2 * Math.random()),
+          leave() {
+            streams.delete(one);
+            leaveTopic();
+            leave();
+            if (streams.size > 0) return;
+            clearInterval(timer);
+            timer = undefined;
+            unhear?.();
+            unhear = undefined;
+          },
+        };
+        streams.add(one);
+        timer ??= setInterval(sweep, limits.sweepMs);
+        unhear ??= hub.onAnnouncement(announce);
+        begin(one);
+      },
+      pull() {
+        flush(one);
+      },
+      cancel() {
+        one.leave();
+      },
+    });
+  }
+
+  /** Who lacks nothing is told at once that it does. */
+  function begin(one: Stream): void {
+    const retry = Math.round(
+      RETRY_MS_MIN + Math.random() * (RETRY_MS_MAX - RETRY_MS_MIN),
+    );
+    const frame = one.topic.frameAfter(one.sentId);
+    if (frame) one.sentId = frame.id;
+    one.controller.enqueue(joined(
+      new TextEncoder().encode(`retry: ${retry}\n`),
+      frame?.bytes ?? heartbeat(one),
+    ));
+  }
+
+  /**
+   * Sends what is new if the client has taken what came before; else `pull()` will,
+   * and by then send what is newest. So nothing gathers for who reads slowly.
+   */
+  function flush(one: Stream): void {
+    if (!hasRoom(one)) return;
+    if (one.announcement) {
+      one.controller.enqueue(message("announcement", one.announcement));
+      one.announcement = null;
+      return;
+    }
+    const frame = one.topic.frameAfter(one.sentId);
+    if (frame === null) return;
+    one.sentId = frame.id;
+    one.controller.enqueue(frame.bytes);
+  }
+
+  function announce(text: string): void {
+    const announcement = { timestamp: now().toISOString(), text };
+    for (const one of streams) {
+      one.announcement = announcement;
+      flush(one);
+    }
+  }
+
+  function sweep(): void {
+    const at = performance.now();
+    for (const topic of new Set([...streams].map(({ topic }) => topic))) {
+      topic.tick();
+    }
+    for (const one of streams) {
+      if (at >= one.endAt) {
+        end(one, "renew");
+        continue;
+      }
+      if (at >= one.beatAt) {
+        one.beatAt = at + limits.heartbeatMs;
+        if (hasRoom(one)) one.controller.enqueue(heartbeat(one));
+      }
+      if (at >= one.checkAt) {
+        one.checkAt = at + limits.recheckMs;
+        check(one).catch((error) =>
+          // Without the database there are no numbers to hear either.
+          log.warn("cannot check who listens", { error })
+        );
+      }
+    }
+  }
+
+  async function check(one: Stream): Promise<void> {
+    const viewer = await one.credential();
+    if (!viewer || !mayUse(viewer, SCOPE)) return end(one, "unauthenticated");
+    if (viewer.role === "admin") return;
+    const owner = await one.topic.owner();
+    if (!owner || !mayRead(viewer, owner)) end(one, "unauthenticated");
+  }
+
+  function end(one: Stream, reason: LiveEnd["reason"]): void {
+    if (!streams.has(one)) return;
+    one.leave();
+    one.controller.enqueue(message("end", { reason } satisfies LiveEnd));
+    one.controller.close();
+  }
+
+  return { enter, open };
+}
+
+function hasRoom({ controller }: Stream): boolean {
+  return (controller.desiredSize ?? 0) > 0;
+}
+
+function heartbeat({ topic }: Stream): Uint8Array<ArrayBuffer> {
+  return message(
+    "heartbeat",
+    { as_of: topic.asOf() } satisfies LiveHeartbeat,
+  );
+}
+
+function joined(
+  a: Uint8Array<ArrayBuffer>,
+  b: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
