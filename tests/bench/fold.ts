@@ -1,75 +1,99 @@
 /**
- * What folding costs, and that history does not matter.
+ * What folding and refreshing cost, and that history does not matter.
  *
  * @module
  */
 
 import { fold } from "../../db/events.ts";
-import { makeHistory, recordExecutions } from "./history.ts";
+import { HISTORY_DAYS, makeHistory, recordExecutions } from "./history.ts";
 import type { Bench } from "./run.ts";
+import { rank, timed } from "./times.ts";
 
-const SIZES = [1_000, 10_000, 100_000];
+/** Events, and the days they are spread over. */
+const SIZES = [
+  { events: 1_000, days: 1, name: "1 K new events" },
+  { events: 1_000, days: HISTORY_DAYS, name: "1 K late events" },
+  { events: 10_000, days: 1, name: "10 K new events" },
+  { events: 100_000, days: 1, name: "100 K new events" },
+] as const;
 
 /** Rounds of each size; the median counts. */
 const ROUNDS = 5;
 
-const PROMISES: Record<number, string> = {
-  1_000: "<= 100 ms",
-  100_000: "<= 3,000 ms",
+/** Events that an execution of the last day has at least, on average. */
+const EVENTS_EACH = 4;
+
+const PROMISES: Record<string, string> = {
+  "1 K new events": "<= 60 ms",
+  "1 K late events": "<= 2 x the new",
+  "100 K new events": "<= 2,000 ms",
 };
 
-/** Folds new events on a fifth of the past, then on all of it. */
-export async function benchFold(bench: Bench): Promise<void> {
-  const { sql, workflowId, executions, report } = bench;
+/** Milliseconds by name. */
+type Times = Record<string, number>;
+
+/** Folds new events on a fifth of the busy workflow's past, then on the whole account's. */
+export async function benchFold(
+  bench: Bench,
+  makeRest: () => Promise<number>,
+): Promise<void> {
+  const { sql, busy, executions, report, endsAt } = bench;
   while (await fold(sql, 200_000) > 0);
   const early = Math.round(executions / 5);
-  let behind = await makeHistory(sql, workflowId, 0, early, executions);
-  const before = await measure(bench, behind);
-  behind += await makeHistory(sql, workflowId, early, executions, executions);
-  const after = await measure(bench, behind);
-  for (const size of SIZES) {
+  const events = await makeHistory(sql, busy.id, {
+    from: 0,
+    until: early,
+    of: executions,
+    endsAt,
+  });
+  const before = await measure(bench, events);
+  const after = await measure(bench, events + await makeRest());
+  for (const [name, value] of Object.entries(after)) {
     report({
-      name: `fold of ${size} with ${behind} events behind`,
-      value: after[size]!,
+      name: `${name}, against a fifth of the history`,
+      value,
       unit: "ms",
-      floor: { name: `with a fifth behind`, value: before[size]! },
+      floor: { name: "with a fifth", value: before[name]! },
       promise: "<= 1.5 x",
     });
   }
 }
 
-/** @returns Median milliseconds by size. */
-async function measure(
-  { sql, workflowId, executions, report }: Bench,
-  behind: number,
-): Promise<Record<number, number>> {
-  const medians: Record<number, number> = {};
+async function measure(bench: Bench, behind: number): Promise<Times> {
+  const { sql, report } = bench;
+  const medians: Times = {};
   // What the load of the past left to do would be measured along.
   await sql`vacuum (analyze)`;
   await sql`checkpoint`;
-  for (const size of SIZES) {
+  await sql`call weir.refresh_views('worker', 0, null)`;
+  for (const { events, days, name } of SIZES) {
     const times: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      // Executions of a range of numbers of their own, so that all rounds touch as many.
-      const from = 10 * executions + nextNumber;
-      const count = Math.ceil(size / 5);
-      nextNumber += count;
-      await recordExecutions(sql, workflowId, from, from + count, executions);
+      await recordExecutions(sql, bench.busy.id, {
+        ...bench.newNumbers(Math.ceil(events / EVENTS_EACH)),
+        days,
+      });
       await sql`vacuum (analyze) weir.event_queue`;
-      const started = performance.now();
-      await fold(sql, size);
-      times.push(performance.now() - started);
+      times.push(await timed(() => fold(sql, events)));
       while (await fold(sql, 200_000) > 0);
     }
-    medians[size] = times.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)]!;
+    medians[`fold of ${name}`] = rank(times, 0.5);
     report({
-      name: `fold of ${size} new events, ${behind} behind`,
-      value: medians[size]!,
+      name: `fold of ${name}, ${behind} behind`,
+      value: rank(times, 0.5),
       unit: "ms",
-      promise: PROMISES[size],
+      promise: PROMISES[name],
     });
   }
+  // The last rounds have folded more than 100 K since the views were refreshed.
+  medians["refresh of all views"] = await timed(() =>
+    sql`call weir.refresh_views('worker', 0, null)`
+  );
+  report({
+    name: `refresh of all views after 100 K, ${behind} behind`,
+    value: medians["refresh of all views"],
+    unit: "ms",
+    promise: "<= 2,000 ms",
+  });
   return medians;
 }
-
-let nextNumber = 0;

@@ -18,7 +18,7 @@ const CLIENTS = 4;
 /** Measures `POST /events` with the server in its own process, on the same cores. */
 export async function benchIngest(bench: Bench): Promise<void> {
   const floor = await insertBare(bench);
-  const bodies = makeBatches(bench.workflowUuid).map((batch) =>
+  const bodies = makeBatches(bench.busy.uuid).map((batch) =>
     JSON.stringify(batch)
   );
   await using server = await startServer(
@@ -56,7 +56,7 @@ async function insertBare(bench: Bench): Promise<number> {
   await sql`
     create table bench_bare (workflow_id uuid, id text, type text, execution_id uuid,
       contact_id text, occurred_at timestamptz, step_id uuid, primary key (workflow_id, id))`;
-  const batches = makeBatches(bench.workflowUuid);
+  const batches = makeBatches(bench.busy.uuid);
   const started = performance.now();
   await inParallel(batches, async (batch) => {
     await sql`

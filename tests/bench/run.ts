@@ -2,38 +2,70 @@
  * `deno task bench`: what Weir costs, each figure beside its floor in the same run.
  * Ratios travel between machines, milliseconds do not.
  *
- * `--executions N` (default 1,000,000) is the size of the past; a tenth of it is
- * quick to look at.
+ * The past is an account of 20 workflows with 8 steps each, 90 days of events and two
+ * years of days. `--executions N` (default 200,000) is the size of the busiest workflow;
+ * the others have a fiftieth of that each. With 1,000,000 there are some 10 million events,
+ * built in ten minutes on two cores.
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
-import { createAccount, createKey } from "../../db/access.ts";
+import {
+  type Account,
+  createAccount,
+  createKey,
+  findAccount,
+} from "../../db/access.ts";
 import { connect, type Sql } from "../../db/client.ts";
 import { startEmbedded } from "../../db/embedded.ts";
 import { buildIslands } from "../../islands/build.ts";
+import { fold } from "../../db/events.ts";
 import { migrate } from "../../db/migrate.ts";
 import { SCOPES, WorkflowDefinition } from "../../db/schema.ts";
 import { putWorkflow } from "../../db/workflows.ts";
 import { benchFold } from "./fold.ts";
-import { STEPS, stepUuid } from "./history.ts";
+import {
+  copyDays,
+  GOAL_UUID,
+  makeHistory,
+  type Span,
+  STEPS,
+  stepUuid,
+} from "./history.ts";
 import { benchIngest } from "./ingest.ts";
+import { benchRetention, benchStorage } from "./keep.ts";
 import { benchReads } from "./reads.ts";
+
+const WORKFLOWS = 20;
+
+/** How many times as many executions the busiest workflow has as another one. */
+const BUSY_TIMES = 50;
 
 /** What every benchmark is handed. */
 export interface Bench {
+  /** One session, as a worker has: its plans are made once. */
   sql: Sql;
   databaseUrl: string;
-  account: { account_id: number; account_uuid: string };
+  account: Account;
   /** Every scope. */
   key: string;
-  workflowUuid: string;
-  workflowId: number;
-  /** Size of the past. */
+  /** The workflow that the figures are of. */
+  busy: Workflow;
+  /** Size of its past. */
   executions: number;
+  /** Where the past ends. */
+  endsAt: Date;
+  /** Executions that there have not been yet. */
+  newNumbers(count: number): Span;
   /** Writes one line of the report. */
   report(figure: Figure): void;
+}
+
+/** Its outside and inside id. */
+interface Workflow {
+  uuid: string;
+  id: number;
 }
 
 /** One line of the report. */
@@ -50,20 +82,25 @@ export interface Figure {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     args: Deno.args,
-    options: { executions: { type: "string", default: "1000000" } },
+    options: { executions: { type: "string", default: "200000" } },
   });
   const dataDir = await Deno.makeTempDir({ prefix: "weir-bench-" });
   if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
   const postgres = await startEmbedded({ dataDir });
-  // One session, as a worker has: its plans are made once.
   const sql = connect(postgres.url, { max: 1, statementTimeoutMs: 0 });
   try {
     await migrate(sql);
     await buildIslands(new URL("../../dist/", import.meta.url));
-    const bench = await prepare(sql, postgres.url, Number(values.executions));
+    const { bench, workflows } = await prepare(
+      sql,
+      postgres.url,
+      Number(values.executions),
+    );
     await benchIngest(bench);
-    await benchFold(bench);
+    await benchFold(bench, () => makeRest(bench, workflows));
+    await benchStorage(bench);
     await benchReads(bench);
+    await benchRetention(bench);
   } finally {
     await sql.end({ timeout: 5 });
     await postgres.stop();
@@ -71,40 +108,94 @@ async function main(): Promise<void> {
   }
 }
 
+/** An account whose workflows are as old as their days. */
 async function prepare(
   sql: Sql,
   databaseUrl: string,
   executions: number,
-): Promise<Bench> {
-  const account = await createAccount(sql, "Bench", "Europe/Paris");
+): Promise<{ bench: Bench; workflows: Workflow[] }> {
+  const { account_uuid } = await createAccount(sql, "Bench", "Europe/Paris");
+  const account = (await findAccount(sql, account_uuid))!;
   const key = await createKey(sql, account.account_id, { scopes: [...SCOPES] });
-  const workflowUuid = crypto.randomUUID();
-  await putWorkflow(
-    sql,
-    account.account_id,
-    workflowUuid,
-    WorkflowDefinition.parse({
-      name: "Bench",
-      steps: Array.from({ length: STEPS }, (_, step) => ({
-        step_id: stepUuid(step),
-        name: `Step ${step}`,
-        type: "action",
-        order: step,
-      })),
-    }),
-  );
-  const [row] = await sql<[{ workflow_id: number }]>`
-    select workflow_id from weir.workflow where workflow_uuid = ${workflowUuid}`;
-  return {
+  const workflows: Workflow[] = [];
+  for (let n = 0; n < WORKFLOWS; n++) {
+    const uuid = crypto.randomUUID();
+    const steps = Array.from({ length: STEPS }, (_, step) => ({
+      step_id: stepUuid(step),
+      name: `Step ${step}`,
+      type: "action",
+      order: step,
+    }));
+    const goals = [{ goal_id: GOAL_UUID, type: "purchase", name: "Bought" }];
+    const definition = { name: `Workflow ${n}`, steps, goals };
+    await putWorkflow(
+      sql,
+      account.account_id,
+      uuid,
+      WorkflowDefinition.parse(definition),
+    );
+    const [{ id }] = await sql<[{ id: number }]>`
+      update weir.workflow set created_at = now() - interval '3 years'
+      where workflow_uuid = ${uuid} returning workflow_id as id`;
+    workflows.push({ uuid, id });
+  }
+  let next = 100 * executions;
+  const bench = {
     sql,
     databaseUrl,
     account,
     key,
-    workflowUuid,
-    workflowId: row.workflow_id,
+    busy: workflows[0]!,
     executions,
+    endsAt: new Date(),
+    newNumbers(count: number): Span {
+      const from = Math.ceil(next / count) * count;
+      next = from + count;
+      return { from, until: next, of: count };
+    },
     report,
   };
+  return { bench, workflows };
+}
+
+/** The rest of the past: the busy workflow in one session, the others in another. */
+async function makeRest(
+  { sql, databaseUrl, busy, executions, endsAt, report }: Bench,
+  workflows: Workflow[],
+): Promise<number> {
+  const started = performance.now();
+  const other = connect(databaseUrl, { max: 1, statementTimeoutMs: 0 });
+  const [events, more] = await Promise.all([
+    makeHistory(sql, busy.id, {
+      from: Math.round(executions / 5),
+      until: executions,
+      of: executions,
+      endsAt,
+    }),
+    (async () => {
+      let events = 0;
+      const count = Math.ceil(executions / BUSY_TIMES);
+      for (const { id } of workflows) {
+        if (id === busy.id) continue;
+        events += await makeHistory(other, id, {
+          from: 0,
+          until: count,
+          of: count,
+          endsAt,
+        });
+      }
+      await other.end();
+      return events;
+    })(),
+  ]);
+  while (await fold(sql, 200_000) > 0);
+  await copyDays(sql, endsAt);
+  report({
+    name: `building ${events + more} events and two years of days`,
+    value: (performance.now() - started) / 1_000,
+    unit: "s",
+  });
+  return events + more;
 }
 
 function report({ name, value, unit, floor, promise }: Figure): void {

@@ -77,7 +77,7 @@ cronTest("pg_cron folds and refreshes with no worker running", async (sql) => {
     sql,
     account: { ...account, name: "Cron", time_zone: "Europe/Paris" },
   }, 100);
-  await recordExecutions(sql, workflow_id, 100, 200, 200);
+  await recordExecutions(sql, workflow_id, { from: 100, until: 200, of: 200 });
   await sql`select weir.request_refresh(${workflow_id})`;
 
   await until("pg_cron has run every job of the minute", async () => {

@@ -49,9 +49,7 @@ export async function makePast(
   const events = await recordExecutions(
     sql,
     workflow_id,
-    0,
-    executions,
-    executions,
+    { from: 0, until: executions, of: executions },
   );
   while (await fold(sql) > 0);
   return { workflow_uuid, workflow_id, events };

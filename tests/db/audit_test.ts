@@ -20,7 +20,7 @@ dbTest("audit() finds nothing wrong with what fold() made", async (world) => {
     drift: [],
   });
   // Events that wait are not counted yet, and not missed.
-  await recordExecutions(sql, workflow_id, 300, 310, 310);
+  await recordExecutions(sql, workflow_id, { from: 300, until: 310, of: 310 });
   strictEqual((await audit(world.snapshots, null, now)).differences, 0);
   strictEqual((await audit(world.snapshots, 1_000, now)).differences, 0);
   await fold(sql);

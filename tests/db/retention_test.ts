@@ -58,24 +58,9 @@ async function assertKeysFit({ sql }: World): Promise<void> {
   );
 }
 
-/** A past whose keys are of its events' ids: retention looks them up by those. */
-async function makePastWithKeys(world: World, executions?: number) {
-  const past = await makePast(world, executions);
-  await rekey(world.sql);
-  return past;
-}
-
-async function rekey(sql: Sql): Promise<void> {
-  await sql`truncate weir.event_key`;
-  await sql`
-    insert into weir.event_key (workflow_id, event_digest, content_digest)
-    select workflow_id, encode(substring(sha256(convert_to(event_id, 'UTF8')) for 16), 'hex')::uuid, 0
-    from weir.event`;
-}
-
 dbTest("retain() drops months and changes no day", async (world) => {
   const { sql } = world;
-  const { events } = await makePastWithKeys(world);
+  const { events } = await makePast(world);
   const days = await daysAndMonths(sql);
   const open = await openOnes(sql);
   const at = inDays(60);
@@ -118,7 +103,7 @@ dbTest(
   "fold() corrects days and months whose quarters are gone",
   async (world) => {
     const { sql, account } = world;
-    const { workflow_uuid, workflow_id } = await makePastWithKeys(world);
+    const { workflow_uuid, workflow_id } = await makePast(world);
     await retain(world.work, inDays(60));
     const [open] = await sql<[{ execution_id: string; enrolled_at: Date }]>`
     select execution_id, enrolled_at from weir.execution
@@ -159,7 +144,7 @@ dbTest(
   "retain() deletes what ended long ago, and never what is open",
   async (world) => {
     const { sql } = world;
-    await makePastWithKeys(world);
+    await makePast(world);
     const days = await daysAndMonths(sql);
     const open = await openOnes(sql);
     const running = [...await sql`select * from weir.workflow_running`];
@@ -212,7 +197,7 @@ dbTest(
 
 dbTest("retain() keeps days two years and months for ever", async (world) => {
   const { sql } = world;
-  await makePastWithKeys(world);
+  await makePast(world);
   const did = await retain(world.work, inDays(700));
   ok(did.days! > 0);
   const [left] = await sql<[{ first: Date; months: number; days: number }]>`
@@ -226,7 +211,7 @@ dbTest("retain() keeps days two years and months for ever", async (world) => {
 
 dbTest("retain() forgets those who never enrolled", async (world) => {
   const { sql, account } = world;
-  const { workflow_uuid } = await makePastWithKeys(world, 5);
+  const { workflow_uuid } = await makePast(world, 5);
   const orphan = (id: string, ago: number, change = {}) =>
     Event.parse({
       id,
@@ -261,7 +246,7 @@ dbTest(
   "retain() waits for nobody, and is done by one at a time",
   async (world) => {
     const { sql } = world;
-    await makePastWithKeys(world, 50);
+    await makePast(world, 50);
     const at = inDays(60);
     await sql.begin(async (tx) => {
       await tx`select weir.lock_job('retain')`;
@@ -282,7 +267,7 @@ dbTest(
 
 dbTest("retain() lets events in and reads through", async (world) => {
   const { sql } = world;
-  const { workflow_id } = await makePastWithKeys(world, 400);
+  const { workflow_id } = await makePast(world, 400);
   const at = inDays(60);
   let done = false;
   const retaining = retain(world.work, at).finally(() => done = true);
@@ -291,13 +276,11 @@ dbTest("retain() lets events in and reads through", async (world) => {
   while (!done) {
     const started = performance.now();
     const youngest = 10_000_000 - rounds;
-    await recordExecutions(
-      sql,
-      workflow_id,
-      youngest - 1,
-      youngest,
-      10_000_000,
-    );
+    await recordExecutions(sql, workflow_id, {
+      from: youngest - 1,
+      until: youngest,
+      of: 10_000_000,
+    });
     await sql`select count(*) from weir.workflow_rollup where grain = '15min'`;
     await fold(sql);
     longest_ms = Math.max(longest_ms, performance.now() - started);
@@ -313,7 +296,7 @@ dbTest(
   "retain() loses nothing that comes into a month it drops",
   async (world) => {
     const { sql, account } = world;
-    const { workflow_uuid } = await makePastWithKeys(world);
+    const { workflow_uuid } = await makePast(world);
     const at = inDays(60);
     const horizon = new Date(at.getTime() - 90 * DAY_MS);
     const [month] = await sql`

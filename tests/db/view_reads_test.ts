@@ -178,7 +178,7 @@ dbTest(
     await sql`update weir.step_rollup set entered = entered + 1000,
       dropped_off = dropped_off + 7 where grain = 'day'`;
     await sql`update weir.action_rollup set successes = 0 where grain = 'day'`;
-    await sql`update weir.histogram_rollup set bin = bin + 99 where grain = 'day'`;
+    await sql`update weir.histogram_rollup set bin = bin + 1000 where grain = 'day'`;
     deepStrictEqual(await readAll(world, workflow_uuid, now), before);
 
     await sql`update weir.changed_day set revision = revision + 1`;

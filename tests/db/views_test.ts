@@ -106,7 +106,7 @@ dbTest(
     await sql`update weir.view_refresh set started_at = now()`;
     await rest(world);
     deepStrictEqual(await refreshAll(sql), { views: 0, requests: 0 });
-    await recordExecutions(sql, workflow_id, 50, 60, 60);
+    await recordExecutions(sql, workflow_id, { from: 50, until: 60, of: 60 });
     await fold(sql);
     ok(await differences(world) > 0);
     deepStrictEqual(await refreshAll(sql), { views: 5, requests: 0 });
@@ -135,7 +135,7 @@ dbTest("refreshAll() records what fails and does the rest", async (world) => {
   await makePast(world, 20);
   await refreshAll(sql);
   await sql`alter materialized view weir.step_day_sums rename to hidden`;
-  await recordExecutions(sql, 1, 900, 901, 901);
+  await recordExecutions(sql, 1, { from: 900, until: 901, of: 901 });
   await fold(sql);
   await rest(world);
   deepStrictEqual(await refreshAll(sql), { views: 4, requests: 0 });
@@ -192,7 +192,7 @@ dbTest("requestRefresh() waits once, and is answered", async (world) => {
   );
   strictEqual(queued!.status, "queued");
 
-  await recordExecutions(sql, workflow_id, 20, 30, 30);
+  await recordExecutions(sql, workflow_id, { from: 20, until: 30, of: 30 });
   deepStrictEqual((await refreshAll(sql)).requests, 1);
   const done = await readRefresh(
     sql,
