@@ -275,14 +275,17 @@ language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   insert into step (workflow_id, step_uuid)
-  select distinct workflow_id, subject_uuid from fold_event e
-  where type in ('step.entered', 'step.completed', 'action.executed') and not exists (
-    select from step s where s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid offset 0);
+  select * from (
+    select distinct workflow_id, subject_uuid from fold_event
+    where type in ('step.entered', 'step.completed', 'action.executed')
+  ) met where not exists (
+    select from step s where s.workflow_id = met.workflow_id and s.step_uuid = met.subject_uuid offset 0);
 
   insert into goal (workflow_id, goal_uuid)
-  select distinct workflow_id, subject_uuid from fold_event e
-  where type = 'goal.achieved' and not exists (
-    select from goal g where g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid offset 0);
+  select * from (
+    select distinct workflow_id, subject_uuid from fold_event where type = 'goal.achieved'
+  ) met where not exists (
+    select from goal g where g.workflow_id = met.workflow_id and g.goal_uuid = met.subject_uuid offset 0);
 
   insert into fold_name
   select met.workflow_id, met.subject_uuid, s.step_id, g.goal_id
@@ -825,12 +828,15 @@ begin
     revision)
   select workflow_id, g.grain, measure, g.start, subject_id, version, bin, sum(samples), max(revision)
   from (
-    select workflow_id, zone, measure, bucket_15min(at) as bucket, subject_id, version,
+    select workflow_id, measure, date_trunc('day', bucket_15min(at) at time zone zone) as day, subject_id, version,
       histogram_bin(us) as bin, sum(sign) as samples, max(revision) as revision
     from fold_sample join fold_workflow using (workflow_id)
-    group by workflow_id, zone, measure, bucket_15min(at), subject_id, version, histogram_bin(us)
+    group by workflow_id, measure, date_trunc('day', bucket_15min(at) at time zone zone), subject_id, version,
+      histogram_bin(us)
     having sum(sign) <> 0
-  ) quarter cross join lateral grains(bucket, zone, 'infinity') g
+  ) local cross join lateral (values
+    ('day'::grain, day at time zone 'UTC'), ('month', date_trunc('month', day) at time zone 'UTC')
+  ) g(grain, start)
   group by workflow_id, g.grain, measure, g.start, subject_id, version, bin
   order by 1, 2, 3, 4, 5, 6, 7
   on conflict (workflow_id, grain, measure, bucket, subject_id, version, bin) do update set
