@@ -649,6 +649,19 @@ export interface Actions {
   actions: ActionMetrics[];
 }
 
+/** How long conversions took, from enrolment on. */
+export interface Distribution {
+  workflow_id: string;
+  as_of: string;
+  /** Fastest first; none where nobody converted. `to_seconds` is not in a class, `null`: no end. */
+  classes: {
+    from_seconds: number;
+    to_seconds: number | null;
+    count: number;
+    share: number;
+  }[];
+}
+
 /** `GET /workflows/{id}/analytics/stream` query: a read's, and where to go on. */
 export const StreamQuery = AnalyticsQuery.safeExtend({
   /**

@@ -14,8 +14,8 @@ import type {
   WorkflowVersion,
 } from "./schema.ts";
 
-/** The range of the list's numbers. */
-const HEADLINE_DAYS = 30;
+/** The range of the list's numbers, days up to today. */
+export const HEADLINE_DAYS = 30;
 
 interface WorkflowRow {
   workflow_uuid: string;

@@ -13,3 +13,8 @@ for (const root of document.querySelectorAll<HTMLElement>("[data-island]")) {
     root.dataset.ready = "";
   });
 }
+
+// The server shows times on this browser's clock from the next page on.
+const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+document.cookie =
+  `weir_zone=${timeZone}; path=/; max-age=31536000; samesite=lax`;

@@ -1,12 +1,14 @@
 /**
  * Bundles islands into `dist/`: one hashed file per island, shared chunks, one
- * stylesheet, the icon, and `manifest.json` that says which is which.
+ * stylesheet, the icon, each also as small as gzip makes it, and `manifest.json` that
+ * says which is which.
  *
  * @module
  */
 
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build, type Metafile, stop } from "esbuild";
 
 /** Source name to public URL, e.g. `TrendChart` to `/assets/TrendChart-3FQ2.js`. */
@@ -52,7 +54,10 @@ export async function buildIslands(outDir: URL): Promise<Manifest> {
     });
     const manifest = readManifest(metafile);
     await writeAll(outDir, [
-      ...outputFiles.map(({ path, contents }) => [basename(path), contents]),
+      ...outputFiles.flatMap(({ path, contents }) => [
+        [basename(path), contents],
+        [`${basename(path)}.gz`, gzipSync(contents, { level: 9 })],
+      ]),
       [MANIFEST, new TextEncoder().encode(JSON.stringify(manifest, null, 2))],
     ] as [string, Uint8Array][]);
     return manifest;

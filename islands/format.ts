@@ -183,6 +183,75 @@ export function formatDay(date: string): string {
 }
 
 /**
+ * The local time that a bucket of a trend stands for.
+ *
+ * @param label As `TrendPoint` has it: a day, `2026-W48`, `2026-11`, or an hour.
+ * @param date The first local date of it, `YYYY-MM-DD`.
+ * @returns E.g. `Sun, Nov 22, 2026`, `November 2026`, `Sun, Nov 22, 2 PM`.
+ */
+export function formatBucket(label: string, date: string): string {
+  if (label.includes("T")) {
+    return hour.format(new Date(`${label.slice(0, 16)}:00Z`));
+  }
+  if (/^\d+-\d\d$/.test(label)) return month.format(atNoon(date));
+  return formatDay(date);
+}
+
+/**
+ * The same, as short as a chart's axis needs.
+ *
+ * @returns E.g. `Nov 22` or `2 PM`.
+ */
+export function formatBucketShort(label: string, date: string): string {
+  if (label.includes("T")) {
+    return hourShort.format(new Date(`${label.slice(0, 16)}:00Z`));
+  }
+  return formatDayShort(date);
+}
+
+const month = new Intl.DateTimeFormat(LOCALE, {
+  month: "long",
+  year: "numeric",
+  timeZone: "UTC",
+});
+const hour = new Intl.DateTimeFormat(LOCALE, {
+  weekday: "short",
+  month: "short",
+  day: "numeric",
+  hour: "numeric",
+  timeZone: "UTC",
+});
+const hourShort = new Intl.DateTimeFormat(LOCALE, {
+  hour: "numeric",
+  timeZone: "UTC",
+});
+
+/**
+ * How much a count changed.
+ *
+ * @param percent Of the count before, may be negative.
+ * @returns Without its sign, e.g. `12.4%`.
+ */
+export function formatShift(percent: number): string {
+  return oneDecimal.format(Math.abs(percent) / 100);
+}
+
+/**
+ * How much a rate changed.
+ *
+ * @param points Percentage points, may be negative.
+ * @returns Without its sign, e.g. `1.2`.
+ */
+export function formatPoints(points: number): string {
+  return point.format(Math.abs(points));
+}
+
+const point = new Intl.NumberFormat(LOCALE, {
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 1,
+});
+
+/**
  * A range of local dates, both included.
  *
  * @param start `YYYY-MM-DD`

@@ -10,11 +10,19 @@ export interface DateRange {
   end_date: string;
 }
 
-/** Lengths that are one click away, in days; the last day is today. */
-export const PRESET_DAYS = [1, 7, 30, 90] as const;
+/** Ranges that are one key away. They move with the day, all but the last month end today. */
+export const PRESETS = [
+  "today",
+  "7d",
+  "30d",
+  "90d",
+  "month",
+  "last_month",
+] as const;
+export type Preset = (typeof PRESETS)[number];
 
-/** What is shown when the URL names no range. */
-export const DEFAULT_DAYS = 30;
+/** What is shown when neither the URL nor the reader's preferences name a range. */
+export const DEFAULT_PRESET: Preset = "30d";
 
 /**
  * The date on the wall of a zone.
@@ -37,32 +45,62 @@ export function localDate(now: Date, timeZone: string): string {
 }
 
 /**
- * The days that end with a given one.
+ * The dates of a preset.
  *
- * @param today Last day, `YYYY-MM-DD`.
- * @param days How many, 1 or more.
- * @returns The range.
+ * @param preset Which one.
+ * @param today Today in the reader's zone, `YYYY-MM-DD`.
  */
-export function lastDays(today: string, days: number): DateRange {
-  const start = new Date(`${today}T00:00:00Z`);
-  start.setUTCDate(start.getUTCDate() - days + 1);
-  return { start_date: start.toISOString().slice(0, 10), end_date: today };
+export function presetRange(preset: Preset, today: string): DateRange {
+  const first = `${today.slice(0, 8)}01`;
+  switch (preset) {
+    case "today":
+      return { start_date: today, end_date: today };
+    case "month":
+      return { start_date: first, end_date: today };
+    case "last_month": {
+      const end_date = addDays(first, -1);
+      return { start_date: `${end_date.slice(0, 8)}01`, end_date };
+    }
+    default:
+      return {
+        start_date: addDays(today, 1 - parseInt(preset)),
+        end_date: today,
+      };
+  }
 }
 
 /**
- * Which preset a range is.
+ * A date so many days later.
+ *
+ * @param date `YYYY-MM-DD`
+ * @param days May be negative.
+ */
+export function addDays(date: string, days: number): string {
+  const at = new Date(`${date}T00:00:00Z`);
+  at.setUTCDate(at.getUTCDate() + days);
+  return at.toISOString().slice(0, 10);
+}
+
+/**
+ * How many days a range has.
+ *
+ * @param range Both dates included.
+ * @returns 1 or more.
+ */
+export function daysOf({ start_date, end_date }: DateRange): number {
+  return (Date.parse(end_date) - Date.parse(start_date)) / 86_400_000 + 1;
+}
+
+/**
+ * The range of as many days directly before or after.
  *
  * @param range A range.
- * @param today Today in the range's zone.
- * @returns Days of the preset, `null` where it is none.
+ * @param direction -1 before, 1 after.
  */
-export function presetOf(
-  range: DateRange,
-  today: string,
-): (typeof PRESET_DAYS)[number] | null {
-  return PRESET_DAYS.find((days) => {
-    const preset = lastDays(today, days);
-    return preset.start_date === range.start_date &&
-      preset.end_date === range.end_date;
-  }) ?? null;
+export function neighbour(range: DateRange, direction: -1 | 1): DateRange {
+  const days = daysOf(range) * direction;
+  return {
+    start_date: addDays(range.start_date, days),
+    end_date: addDays(range.end_date, days),
+  };
 }

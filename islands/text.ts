@@ -4,20 +4,11 @@
  * @module
  */
 
-import { formatCount, plural } from "./format.ts";
+import type { Granularity } from "../db/schema.ts";
+import { formatCount, formatPoints, plural } from "./format.ts";
 
-/** The pages' words, by place. */
+/** Words that the browser needs too; each weighs on the first visit. */
 export const TEXT = {
-  product: "Weir",
-  skipToContent: "Skip to content",
-
-  site: {
-    workflows: "Workflows",
-    navigation: "Site",
-    account: "Account",
-    signOut: "Sign out",
-  },
-
   status: {
     draft: "Draft",
     active: "Active",
@@ -27,64 +18,81 @@ export const TEXT = {
 
   unnamed: (id: string) => `Unnamed workflow ${id.slice(0, 8)}`,
 
-  overview: {
-    title: "Workflows",
-    lead: (days: number) =>
-      `The last ${days} days, cohort by cohort: what became of those who were enrolled in them.`,
-    search: "Search by name",
-    status: "Status",
-    anyStatus: "Any status",
-    submit: "Search",
-    workflow: "Workflow",
-    enrolled: "Enrolled",
-    active: "Active now",
-    completed: "Completed",
-    conversions: "Conversions",
-    next: "Next page",
-    first: "First page",
-    pages: "Pages",
-    asOf: "As of",
-    nothingFound: "No workflow matches this search.",
-    clear: "Show all workflows",
-    emptyTitle: "No workflow yet",
-    emptyLead:
-      "Make a key for this account, then register a workflow. Its events may come before or after: nothing is lost.",
-    emptyKey: "1. Make a key that may register workflows and send events",
-    emptyWorkflow: "2. Register a workflow",
-    emptyEvent: "3. Send its first event",
-    memberEmptyLead:
-      "You see the workflows you own, and none is yours yet. An admin of this account can make you the owner of one.",
-  },
-
   dashboard: {
-    range: "Range",
-    presets: {
-      1: "Today",
-      7: "7 days",
-      30: "30 days",
-      90: "90 days",
-    },
-    from: "From",
-    to: "To",
-    apply: "Apply",
     asOf: "as of",
-    attribution: "Count by",
-    attributions: { cohort: "Enrolment", event: "Event" },
-    attributionExplained: {
-      cohort:
-        "What became of those enrolled in this range, whenever it happened.",
-      event: "What happened in this range, whenever those were enrolled.",
-    },
+    comparedWith: (range: string) => `compared with ${range}`,
+    loading: "Loading",
+    links: "This workflow",
+    executions: "Executions",
     invalidRange: (message: string) =>
-      `This range could not be read (${message}). The last 30 days are shown instead.`,
+      `This view could not be read (${message}). The last 30 days are shown instead.`,
     zoneReplaced: (asked: string, effective: string) =>
       `Days this old are kept in the account’s time zone only: shown in ${effective} instead of ${asked}.`,
     headline: "Headline numbers",
   },
 
+  controls: {
+    title: "What is shown",
+    range: "Change the range",
+    presets: {
+      today: "Today",
+      "7d": "Last 7 days",
+      "30d": "Last 30 days",
+      "90d": "Last 90 days",
+      month: "This month",
+      last_month: "Last month",
+    },
+    custom: "Custom",
+    from: "From",
+    to: "To",
+    apply: "Apply",
+    earlier: "Earlier",
+    later: "Later",
+    compare: "Compare",
+    compares: {
+      previous: "Previous period",
+      year: "A year before",
+      none: "Nothing",
+      custom: "Other dates",
+    },
+    granularity: "By",
+    granularities: {
+      hourly: "Hour",
+      daily: "Day",
+      weekly: "Week",
+      monthly: "Month",
+    },
+    automatic: (granularity: Granularity) =>
+      ({
+        hourly: "Hour (auto)",
+        daily: "Day (auto)",
+        weekly: "Week (auto)",
+        monthly: "Month (auto)",
+      })[granularity],
+    zone: "Time zone",
+    otherZones: "All time zones",
+    version: "Version",
+    allVersions: "All",
+    versionNumber: (version: string) => `Version ${version}`,
+    attribution: "Count by",
+    attributions: { cohort: "Enrolment", event: "Event" },
+    attributionExplained: {
+      cohort:
+        "Counted by enrolment: what became of those enrolled in this range, whenever it happened.",
+      event:
+        "Counted by event: what happened in this range, whenever those were enrolled.",
+    },
+  },
+
   cards: {
     enrolled: "Enrolled",
-    perDay: (rate: string) => `${rate} a day`,
+    perBucket: (rate: string, granularity: Granularity) =>
+      ({
+        hourly: `${rate} an hour`,
+        daily: `${rate} a day`,
+        weekly: `${rate} a week`,
+        monthly: `${rate} a month`,
+      })[granularity],
     activeNow: "Active now",
     activeThen: (date: string) => `Active at the end of ${date}`,
     inProgress: (count: number) =>
@@ -97,37 +105,72 @@ export const TEXT = {
     noConversion: "None has converted yet",
     ofEnrolled: "of enrolled",
     ofSettled: (rate: string) => `${rate} of those who have ended`,
+    arrows: { up: "▲", down: "▼", same: "=" },
+    counts: { more: "more", fewer: "fewer", same: "as before" },
+    was: (before: string) => `was ${before}`,
+    atEndOf: (before: string, when: string) => `${before} on ${when}`,
+    notCompared: "Nothing to compare with",
+    rateShift: (points: number) =>
+      `The rate is ${formatPoints(points)} percentage points ${
+        points < 0 ? "lower" : "higher"
+      }.`,
   },
 
   trend: {
-    title: "Day by day",
-    lead: "What happened on each day.",
+    title: {
+      hourly: "Hour by hour",
+      daily: "Day by day",
+      weekly: "Week by week",
+      monthly: "Month by month",
+    },
     metrics: {
       new_enrollments: "Enrolled",
       completions: "Completed",
       conversions: "Converted",
+      currently_active: "Active",
     },
     wholeRange: "Whole range",
-    unfinished: "The dashed end is today, which is not over yet.",
+    past: (range: string) => `Thin: ${range}`,
+    before: (count: string) => `before ${count}`,
+    unfinished: {
+      hourly: "Dashed: this hour, not over yet",
+      daily: "Dashed: today, not over yet",
+      weekly: "Dashed: this week, not over yet",
+      monthly: "Dashed: this month, not over yet",
+    },
+    zoom: "Drag to zoom",
     soFar: "so far",
     date: "Date",
     table: "Show the numbers as a table",
-    tableLabel: "Numbers of each day",
-    chart:
-      "Chart. Use the arrow keys to move from day to day, Escape to leave.",
+    tableLabel: "Numbers of each bucket",
+    chart: (metric: string, zooms: boolean) =>
+      `${metric}, chart. Arrow keys move, Escape leaves${
+        zooms ? "; with Shift they mark a range, Enter zooms into it" : ""
+      }.`,
     summary: (
-      { enrolled, completed, converted, days }: {
-        enrolled: number;
-        completed: number;
-        converted: number;
-        days: number;
+      totals: {
+        new_enrollments: number;
+        completions: number;
+        conversions: number;
+        currently_active: number;
       },
+      buckets: number,
+      granularity: Granularity,
     ) =>
-      `${formatCount(enrolled)} enrolled, ${
-        formatCount(completed)
-      } completed and ${formatCount(converted)} converted in ${
-        formatCount(days)
-      } ${plural(days, "day", "days")}.`,
+      `${formatCount(totals.new_enrollments)} enrolled, ${
+        formatCount(totals.completions)
+      } completed and ${formatCount(totals.conversions)} converted in ${
+        formatCount(buckets)
+      } ${
+        {
+          hourly: plural(buckets, "hour", "hours"),
+          daily: plural(buckets, "day", "days"),
+          weekly: plural(buckets, "week", "weeks"),
+          monthly: plural(buckets, "month", "months"),
+        }[granularity]
+      }; ${formatCount(totals.currently_active)} ${
+        plural(totals.currently_active, "is", "are")
+      } active at its end.`,
     empty: "This range has not begun yet.",
   },
 
@@ -160,7 +203,13 @@ export const TEXT = {
     unknownType: "Not in the definition",
     overall: (rate: string) => `${rate} of those enrolled complete.`,
     lost: (dropped: string, entered: string, rate: string) =>
-      `${dropped} of the ${entered} who enter it drop off (${rate}).`,
+      `${dropped} of the ${entered} who enter it drop off (${rate}), and`,
+    stuck: (count: number) => `${plural(count, "is", "are")} in it now.`,
+    points: {
+      up: "percentage points more than in the period before",
+      down: "percentage points fewer than in the period before",
+    },
+    pointsShort: "pts",
     mostLostAt: "Most are lost at",
     nobody: "Nobody was enrolled in this range.",
     emptyTitle: "No steps yet",
@@ -189,18 +238,38 @@ export const TEXT = {
     } as Record<string, string>,
   },
 
+  times: {
+    title: "Time to convert",
+    lead: (median: string, p95: string) =>
+      `Half within ${median}, 95% within ${p95}.`,
+    column: "From enrolment to conversion",
+    empty: "Nobody has converted yet.",
+    under: (to: string) => `Under ${to}`,
+    between: (from: string, to: string) => `${from} – ${to}`,
+    over: (from: string) => `${from} and more`,
+  },
+
   actions: {
     title: "Actions",
     lead: "By the time they ran, worst first.",
     action: "Action",
-    health: "Health",
-    executions: "Runs",
-    failures: "Failed",
-    success: "Success",
-    mean: "Mean",
-    p50: "p50",
-    p95: "p95",
-    p99: "p99",
+    columns: {
+      health: "Health",
+      executions: "Runs",
+      success: "Success",
+      failures: "Failed",
+      mean: "Mean",
+      p50: "p50",
+      p95: "p95",
+      p99: "p99",
+    },
+    pages: "Pages of actions",
+    before: "Previous",
+    after: "Next",
+    shown: (first: number, last: number, all: number) =>
+      `${formatCount(first)}–${formatCount(Math.min(last, all))} of ${
+        formatCount(all)
+      }`,
     levels: {
       error: "Error",
       warning: "Warning",
@@ -219,6 +288,48 @@ export const TEXT = {
     event: "Enrol somebody",
     otherRange: "Nothing happened in this range.",
     widen: "Show the last 90 days",
+  },
+} as const;
+
+/** Words that only the server writes. */
+export const PAGE_TEXT = {
+  product: "Weir",
+  skipToContent: "Skip to content",
+
+  site: {
+    workflows: "Workflows",
+    navigation: "Site",
+    account: "Account",
+    signOut: "Sign out",
+  },
+
+  overview: {
+    title: "Workflows",
+    lead: (days: number) =>
+      `The last ${days} days, cohort by cohort: what became of those who were enrolled in them.`,
+    search: "Search by name",
+    status: "Status",
+    anyStatus: "Any status",
+    submit: "Search",
+    workflow: "Workflow",
+    enrolled: "Enrolled",
+    active: "Active now",
+    completed: "Completed",
+    conversions: "Conversions",
+    next: "Next page",
+    first: "First page",
+    pages: "Pages",
+    asOf: "As of",
+    nothingFound: "No workflow matches this search.",
+    clear: "Show all workflows",
+    emptyTitle: "No workflow yet",
+    emptyLead:
+      "Make a key for this account, then register a workflow. Its events may come before or after: nothing is lost.",
+    emptyKey: "1. Make a key that may register workflows and send events",
+    emptyWorkflow: "2. Register a workflow",
+    emptyEvent: "3. Send its first event",
+    memberEmptyLead:
+      "You see the workflows you own, and none is yours yet. An admin of this account can make you the owner of one.",
   },
 
   signIn: {

@@ -15,11 +15,6 @@ export interface CurlTarget {
 /** Any UUID does: the execution is the reader's own first one. */
 const FIRST_EXECUTION = "00000000-0000-4000-8000-000000000001";
 
-/** A command to paste; one tap selects all of it. */
-export function Command({ text }: { text: string }) {
-  return <pre class="command" tabIndex={0}><code>{text}</code></pre>;
-}
-
 /**
  * The command that makes a key for an account.
  *

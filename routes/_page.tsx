@@ -16,7 +16,7 @@ import { renderToString } from "preact-render-to-string";
 import type { Grant } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
 import type { Manifest } from "../islands/build.ts";
-import { TEXT } from "../islands/text.ts";
+import { PAGE_TEXT } from "../islands/text.ts";
 
 /** What pages need of the program's dependencies. */
 export interface PageDeps {
@@ -49,7 +49,7 @@ export function Page(
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <meta name="robots" content="noindex" />
-        <title>{`${title} · ${TEXT.product}`}</title>
+        <title>{`${title} · ${PAGE_TEXT.product}`}</title>
         <link rel="stylesheet" href={manifest.style} />
         <link rel="icon" type="image/svg+xml" href={manifest.icon} />
         {islands.map((name) => (
@@ -58,7 +58,7 @@ export function Page(
         {islands.length > 0 && <script type="module" src={manifest._hydrate} />}
       </head>
       <body>
-        <a class="skip" href="#content">{TEXT.skipToContent}</a>
+        <a class="skip" href="#content">{PAGE_TEXT.skipToContent}</a>
         <SiteHeader manifest={manifest} viewer={viewer} />
         <main id="content" tabIndex={-1}>{children}</main>
       </body>
@@ -71,20 +71,20 @@ function SiteHeader(
 ) {
   return (
     <header class="site">
-      <nav aria-label={TEXT.site.navigation}>
+      <nav aria-label={PAGE_TEXT.site.navigation}>
         <a class="brand" href="/">
           <img src={manifest.icon} alt="" width="24" height="24" />
-          {TEXT.product}
+          {PAGE_TEXT.product}
         </a>
-        {viewer && <a href="/">{TEXT.site.workflows}</a>}
+        {viewer && <a href="/">{PAGE_TEXT.site.workflows}</a>}
       </nav>
       {viewer && (
         <form class="account" method="post" action="/sign-out">
           <span>
-            <span class="hidden">{`${TEXT.site.account}: `}</span>
+            <span class="hidden">{`${PAGE_TEXT.site.account}: `}</span>
             <bdi>{viewer.account_name}</bdi>
           </span>
-          <button type="submit">{TEXT.site.signOut}</button>
+          <button type="submit">{PAGE_TEXT.site.signOut}</button>
         </form>
       )}
     </header>

@@ -5,6 +5,7 @@
  */
 
 import { type Context, Hono } from "hono";
+import { compress } from "hono/compress";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Sql } from "../db/client.ts";
@@ -114,6 +115,7 @@ function api(deps: Deps): Hono {
 
 function pages(deps: Deps): Hono {
   const app = new Hono();
+  app.use(compress());
   app.route("/", session(deps));
   app.route("/", signIn(deps));
   app.use("/", requiresSession(deps));

@@ -19,11 +19,15 @@ const TYPES: Record<string, string> = {
 export function assets({ dist }: Pick<Deps, "dist">): Hono {
   return new Hono().get("/:name{[\\w-]+\\.(js|css|svg)}", async (c) => {
     const name = c.req.param("name");
-    const file = await Deno.readFile(new URL(name, dist)).catch(() => null);
+    const isZipped = /\bgzip\b/.test(c.req.header("accept-encoding") ?? "");
+    const path = new URL(isZipped ? `${name}.gz` : name, dist);
+    const file = await Deno.readFile(path).catch(() => null);
     if (file === null) throw new AppError("not_found");
     return c.body(file, 200, {
       "content-type": TYPES[name.split(".").at(-1)!]!,
       "cache-control": "public, max-age=31536000, immutable",
+      vary: "accept-encoding",
+      ...(isZipped && { "content-encoding": "gzip" }),
     });
   });
 }

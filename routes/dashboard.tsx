@@ -1,56 +1,44 @@
 /**
- * `GET /workflows/{id}`: one workflow's numbers for a range, which is in the URL.
+ * `GET /workflows/{id}`: one workflow's numbers for a view, which is in the URL.
  *
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
+import { getCookie } from "hono/cookie";
 import { z } from "zod";
 import type { Grant } from "../db/access.ts";
-import { readActions } from "../db/actions.ts";
 import { readAnalytics } from "../db/analytics.ts";
-import { readFunnel } from "../db/funnel.ts";
+import type { Sql } from "../db/client.ts";
+import { readDistribution } from "../db/distribution.ts";
+import { readLive } from "../db/live.ts";
+import { comparedRange, DetailExpired } from "../db/period.ts";
 import {
-  type Actions,
   type Analytics,
   AnalyticsQuery,
-  ATTRIBUTIONS,
-  type Funnel,
+  TimeZone,
   Uuid,
+  type Workflow,
 } from "../db/schema.ts";
-import { readWorkflowHead, type WorkflowHead } from "../db/workflows.ts";
+import { readWorkflow } from "../db/workflows.ts";
 import { chartTrend } from "../islands/columns.ts";
-import { formatInstant, formatRange } from "../islands/format.ts";
+import Dashboard, { type DashboardProps } from "../islands/Dashboard.tsx";
 import {
-  DEFAULT_DAYS,
-  lastDays,
+  DEFAULT_PRESET,
   localDate,
-  PRESET_DAYS,
-  presetOf,
+  type Preset,
+  presetRange,
+  PRESETS,
 } from "../islands/range.ts";
 import { TEXT } from "../islands/text.ts";
-import TrendChart from "../islands/TrendChart.tsx";
-import { ActionsSection } from "./_actions.tsx";
+import { ACTION_SORTS, granularityFor, type View } from "../islands/view.ts";
 import { type AuthEnv, mayRead } from "./_auth.ts";
-import { Command, eventCommand, keyCommand } from "./_commands.tsx";
-import { FunnelSection } from "./_funnel.tsx";
-import { Headline, Lists } from "./_headline.tsx";
+import { eventCommand, keyCommand } from "./_commands.tsx";
 import { answerPage, Island, Page, type PageDeps } from "./_page.tsx";
 import { ErrorPage } from "./error_page.tsx";
 
-/** What the page shows. */
-export interface DashboardProps {
-  viewer: Grant;
-  workflow: WorkflowHead;
-  analytics: Analytics;
-  funnel: Funnel;
-  actions: Actions;
-  query: AnalyticsQuery;
-  /** Why the URL's range was not used, `null` where it was. */
-  problem: string | null;
-  now: Date;
-  deps: Pick<PageDeps, "manifest" | "publicUrl">;
-}
+/** What the browser says its zone is; `_hydrate.ts` keeps it. */
+export const ZONE_COOKIE = "weir_zone";
 
 /**
  * The page of one workflow.
@@ -64,220 +52,223 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
     const viewer = c.get("viewer");
     const now = deps.now();
     const id = Uuid.safeParse(c.req.param("id")).data;
-    const workflow = id && await readWorkflowHead(sql, viewer.account_id, id);
-    if (!id || !workflow || !mayRead(viewer, workflow)) {
+    const workflow = id ? await readWorkflow(sql, viewer.account_id, id) : null;
+    if (!workflow || !mayRead(viewer, workflow)) {
       const status = workflow ? 403 : 404;
       const page = { status, manifest, viewer };
       return answerPage(c, <ErrorPage {...page} />, status);
     }
 
-    const { query, problem } = readQuery(c.req.query(), viewer, now);
-    const asked = [sql, viewer.account_id, id, query, now] as const;
-    const [analytics, funnel, actions] = await Promise.all([
-      readAnalytics(...asked),
-      readFunnel(...asked),
-      readActions(...asked),
-    ]);
-    if (!analytics || !funnel || !actions) {
-      const page = { status: 404, manifest, viewer };
-      return answerPage(c, <ErrorPage {...page} />, 404);
-    }
-    const numbers = { workflow, analytics, funnel, actions };
-    const props = { viewer, query, problem, now, deps, ...numbers };
-    return answerPage(c, <DashboardPage {...props} />, problem ? 400 : 200);
+    const browserZone = browserZoneOf(c);
+    const defaults = { tz: browserZone ?? viewer.time_zone };
+    const { view, problem } = readView(c.req.query(), defaults, now);
+    const shown = await readShown(
+      { sql, accountId: viewer.account_id, workflow, now },
+      view,
+    );
+    const { analytics, ...rest } = shown;
+    const zones = [viewer.time_zone, browserZone ?? viewer.time_zone, "UTC"];
+    const { trends: _, ...numbers } = analytics;
+    const props: DashboardProps = {
+      ...rest,
+      numbers,
+      workflow: {
+        id: workflow.workflow_id,
+        name: workflow.name,
+        status: workflow.status,
+      },
+      today: localDate(now, shown.view.query.tz!),
+      zones: [...new Set(zones)],
+      versions: workflow.versions.map(({ version }) => version),
+      problem: problem ?? shown.problem,
+      path: c.req.path,
+      executionsPath: null,
+      first: isEmpty(analytics) ? firstCommands(deps, workflow, viewer) : null,
+    };
+    const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);
+    return answerPage(
+      c,
+      <Page
+        title={name}
+        manifest={manifest}
+        viewer={viewer}
+        islands={["Dashboard"]}
+      >
+        <Island
+          name="Dashboard"
+          component={Dashboard}
+          props={props}
+          manifest={manifest}
+        />
+      </Page>,
+      props.problem ? 400 : 200,
+    );
   });
 }
 
+/** The zone of the reader's browser, `null` where it has not said, or said nonsense. */
+export function browserZoneOf(c: Context): string | null {
+  return TimeZone.safeParse(getCookie(c, ZONE_COOKIE)).data ?? null;
+}
+
+const PageParams = z.object({
+  sort: z.enum(ACTION_SORTS).catch("health"),
+  reversed: z.literal("1").optional().catch(undefined),
+  page: z.coerce.number().int().min(1).max(1_000).catch(1),
+  range: z.enum(PRESETS).optional().catch(undefined),
+});
+
+/** What of the URL is an API's query; anything else is left alone. */
+const QUERY_NAMES = Object.keys(AnalyticsQuery.shape);
+
 /**
- * The range that a URL asks for, or the default with the reason why not.
+ * The view that a URL asks for, or the default with the reason why not.
  *
  * @param params Of the URL; unknown ones are left alone.
- * @param viewer Their account's zone is the default.
+ * @param defaults Zone, and the range that is shown where the URL names none.
  * @param now Decides what today is.
- * @returns The query to ask with, and `problem`, `null` where there is none.
+ * @returns The view, and `problem`, `null` where there is none.
  */
-export function readQuery(
+export function readView(
   params: Record<string, string>,
-  viewer: Pick<Grant, "time_zone">,
+  defaults: { tz: string; preset?: Preset },
   now: Date,
-): { query: AnalyticsQuery; problem: string | null } {
-  const { start_date, end_date, tz, attribution, version } = params;
-  const zone = AnalyticsQuery.shape.tz.safeParse(tz).data ?? viewer.time_zone;
-  const fallback = lastDays(localDate(now, zone), DEFAULT_DAYS);
+): { view: View; problem: string | null } {
+  const page = PageParams.parse(params);
+  const tz = TimeZone.safeParse(params.tz).data ?? defaults.tz;
+  const today = localDate(now, tz);
+  const isCustom = Boolean(params.start_date || params.end_date);
+  const preset = isCustom
+    ? null
+    : page.range ?? defaults.preset ?? DEFAULT_PRESET;
+  const fallback = presetRange(preset ?? DEFAULT_PRESET, today);
+  // An empty field of a form is as if it were not there.
+  const given = Object.fromEntries(
+    QUERY_NAMES.map((name) => [name, params[name] || undefined]),
+  );
   const asked = AnalyticsQuery.safeParse({
-    start_date: start_date || fallback.start_date,
-    end_date: end_date || fallback.end_date,
-    tz: tz || zone,
-    attribution: attribution || undefined,
-    version: version || undefined,
+    tz,
+    compare: "previous",
+    ...fallback,
+    ...withoutUndefined(given),
+    granularity: given.granularity ?? granularityFor(datesOf(given, fallback)),
   });
-  if (asked.success) return { query: asked.data, problem: null };
-
+  const view = {
+    sort: page.sort,
+    reversed: page.reversed !== undefined,
+    page: page.page,
+    autoGranularity: given.granularity === undefined,
+  };
+  if (asked.success) {
+    return { view: { ...view, preset, query: asked.data }, problem: null };
+  }
   const [issue] = asked.error.issues;
   return {
-    query: AnalyticsQuery.parse({ ...fallback, tz: zone }),
+    view: { ...view, ...defaultView(tz, today) },
     problem: `${z.core.toDotPath(issue!.path)}: ${issue!.message}`,
   };
 }
 
-/** The whole page. */
-export function DashboardPage(props: DashboardProps) {
-  const { viewer, workflow, analytics, funnel, actions, deps } = props;
-  const { manifest } = deps;
-  const name = workflow.name ?? TEXT.unnamed(analytics.workflow_id);
-  const trend = chartTrend(analytics.trends, analytics.as_of);
-  return (
-    <Page
-      title={name}
-      manifest={manifest}
-      viewer={viewer}
-      islands={["TrendChart"]}
-    >
-      <DashboardHeader {...props} name={name} />
-      {isEmpty(analytics) && <FirstEvent {...props} />}
-      <Headline analytics={analytics} />
-      <section class="panel" aria-labelledby="trend">
-        <header class="panel-head">
-          <h2 id="trend">{TEXT.trend.title}</h2>
-          <p>{TEXT.trend.lead}</p>
-        </header>
-        <Island
-          name="TrendChart"
-          component={TrendChart}
-          props={{ trend }}
-          manifest={manifest}
-        />
-      </section>
-      <FunnelSection funnel={funnel} />
-      <Lists summary={analytics.summary} />
-      <ActionsSection actions={actions} />
-    </Page>
+function defaultView(tz: string, today: string) {
+  const dates = presetRange(DEFAULT_PRESET, today);
+  return {
+    preset: DEFAULT_PRESET,
+    autoGranularity: true,
+    query: AnalyticsQuery.parse({ ...dates, tz, compare: "previous" }),
+  };
+}
+
+function withoutUndefined(params: Record<string, string | undefined>) {
+  return Object.fromEntries(
+    Object.entries(params).filter(([, value]) => value !== undefined),
   );
 }
 
-function DashboardHeader(props: DashboardProps & { name: string }) {
-  const { name, workflow, analytics, problem, query } = props;
-  const { period, as_of } = analytics;
-  const zone = period.tz_effective;
-  return (
-    <header class="page-head">
-      <h1>
-        <bdi>{name}</bdi>{" "}
-        <span class={`badge ${workflow.status}`}>
-          {TEXT.status[workflow.status]}
-        </span>
-      </h1>
-      <p class="page-facts">
-        <b>{formatRange(period.start_date, period.end_date)}</b>
-        <span>{zone.replaceAll("_", " ")}</span>
-        <span>
-          {TEXT.dashboard.asOf}{" "}
-          <time dateTime={as_of}>{formatInstant(as_of, zone)}</time>
-        </span>
-      </p>
-      {problem && (
-        <p class="notice" role="alert">
-          {TEXT.dashboard.invalidRange(problem)}
-        </p>
-      )}
-      {zone !== period.tz && (
-        <p class="notice">
-          {TEXT.dashboard.zoneReplaced(period.tz, zone)}
-        </p>
-      )}
-      <Controls {...props} />
-      <p class="page-note" id="attribution-note">
-        {TEXT.dashboard.attributionExplained[query.attribution]}
-      </p>
-    </header>
-  );
+function datesOf(
+  given: Record<string, string | undefined>,
+  fallback: { start_date: string; end_date: string },
+) {
+  return {
+    start_date: given.start_date ?? fallback.start_date,
+    end_date: given.end_date ?? fallback.end_date,
+  };
 }
 
-function Controls({ analytics, viewer, query, now }: DashboardProps) {
-  const path = `/workflows/${analytics.workflow_id}`;
-  const today = localDate(now, query.tz!);
-  const preset = presetOf(query, today);
-  const href = (change: Partial<AnalyticsQuery>) =>
-    `${path}?${toParams({ ...query, ...change }, viewer)}`;
-  return (
-    <div class="controls">
-      <nav class="choice" aria-label={TEXT.dashboard.range}>
-        {PRESET_DAYS.map((days) => (
-          <a
-            key={days}
-            href={href(lastDays(today, days))}
-            aria-current={days === preset ? "true" : undefined}
-          >
-            {TEXT.dashboard.presets[days]}
-          </a>
-        ))}
-      </nav>
-      <RangeForm path={path} query={query} viewer={viewer} />
-      <nav
-        class="choice"
-        aria-label={TEXT.dashboard.attribution}
-        aria-describedby="attribution-note"
-      >
-        <span class="choice-label">{TEXT.dashboard.attribution}</span>
-        {ATTRIBUTIONS.map((attribution) => (
-          <a
-            key={attribution}
-            href={href({ attribution })}
-            aria-current={attribution === query.attribution
-              ? "true"
-              : undefined}
-          >
-            {TEXT.dashboard.attributions[attribution]}
-          </a>
-        ))}
-      </nav>
-    </div>
-  );
+/** Whose numbers are read. */
+interface Subject {
+  sql: Sql;
+  accountId: number;
+  workflow: Workflow;
+  now: Date;
 }
 
-function RangeForm({ path, query, viewer }: {
-  path: string;
-  query: AnalyticsQuery;
-  viewer: Grant;
-}) {
-  const kept = toParams(query, viewer);
-  kept.delete("start_date");
-  kept.delete("end_date");
-  return (
-    <form class="range" action={path}>
-      {[...kept].map(([name, value]) => (
-        <input key={name} type="hidden" name={name} value={value} />
-      ))}
-      <label>
-        {TEXT.dashboard.from}
-        <input
-          type="date"
-          name="start_date"
-          required
-          value={query.start_date}
-        />
-      </label>
-      <label>
-        {TEXT.dashboard.to}
-        <input type="date" name="end_date" required value={query.end_date} />
-      </label>
-      <button type="submit">{TEXT.dashboard.apply}</button>
-    </form>
-  );
-}
-
-/** The URL says only what is not the default, so that it stays readable. */
-function toParams(query: AnalyticsQuery, viewer: Grant): URLSearchParams {
-  const params = new URLSearchParams({
-    start_date: query.start_date,
-    end_date: query.end_date,
-  });
-  if (query.tz && query.tz !== viewer.time_zone) params.set("tz", query.tz);
-  if (query.attribution !== "cohort") {
-    params.set("attribution", query.attribution);
+/**
+ * Reads everything that a view shows. One that asks for hours or contacts of a time they
+ * are not kept of is answered by day and execution, with the reason.
+ */
+async function readShown(subject: Subject, view: View) {
+  try {
+    return { view, problem: null, ...await readAll(subject, view) };
+  } catch (error) {
+    if (!(error instanceof DetailExpired)) throw error;
+    const query = {
+      ...view.query,
+      granularity: "daily",
+      unit: "execution",
+    } as const;
+    const coarse = { ...view, query, autoGranularity: true };
+    return {
+      view: coarse,
+      problem: error.message,
+      ...await readAll(subject, coarse),
+    };
   }
-  if (query.version) params.set("version", String(query.version));
-  return params;
+}
+
+async function readAll(
+  { sql, accountId, workflow, now }: Subject,
+  { query }: View,
+) {
+  const id = workflow.workflow_id;
+  const asked = [sql, accountId, id, query, now] as const;
+  const [live, distribution, past] = await Promise.all([
+    readLive(...asked),
+    readDistribution(...asked),
+    readPast(...asked),
+  ]);
+  const { analytics, funnel, actions } = live!;
+  return {
+    analytics,
+    funnel,
+    actions,
+    distribution: distribution!,
+    trend: chartTrend(analytics.trends, analytics.as_of, past),
+  };
+}
+
+/** Buckets of the compared range, `null` where there is none, or its hours are gone. */
+async function readPast(
+  sql: Sql,
+  accountId: number,
+  id: string,
+  query: AnalyticsQuery,
+  now: Date,
+): Promise<Analytics["trends"] | null> {
+  const range = comparedRange(query);
+  if (range === null) return null;
+  const past = {
+    ...query,
+    start_date: range.first,
+    end_date: range.last,
+    compare: "none",
+  } as const;
+  try {
+    const analytics = await readAnalytics(sql, accountId, id, past, now);
+    return analytics && analytics.trends;
+  } catch (error) {
+    if (error instanceof DetailExpired) return null;
+    throw error;
+  }
 }
 
 function isEmpty({ summary, trends }: Analytics): boolean {
@@ -285,34 +276,13 @@ function isEmpty({ summary, trends }: Analytics): boolean {
     trends.every((point) => point.completions === 0 && point.exits === 0);
 }
 
-function FirstEvent({ analytics, viewer, query, now, deps }: DashboardProps) {
-  const path = `/workflows/${analytics.workflow_id}`;
-  const longest = lastDays(localDate(now, query.tz!), PRESET_DAYS.at(-1)!);
-  const shown = query.start_date <= longest.start_date;
-  const target = {
-    publicUrl: deps.publicUrl,
-    workflowId: analytics.workflow_id,
-    now,
+function firstCommands(deps: PageDeps, workflow: Workflow, viewer: Grant) {
+  return {
+    key: keyCommand(viewer.account_uuid, ["events:write"]),
+    event: eventCommand({
+      publicUrl: deps.publicUrl,
+      workflowId: workflow.workflow_id,
+      now: deps.now(),
+    }),
   };
-  return (
-    <section class="panel first" aria-labelledby="first">
-      <h2 id="first">
-        {shown ? TEXT.first.title : TEXT.first.otherRange}
-      </h2>
-      {!shown && (
-        <p>
-          <a
-            href={`${path}?${toParams({ ...query, ...longest }, viewer)}`}
-          >
-            {TEXT.first.widen}
-          </a>
-        </p>
-      )}
-      <p>{TEXT.first.lead}</p>
-      <h3>{TEXT.first.key}</h3>
-      <Command text={keyCommand(viewer.account_uuid, ["events:write"])} />
-      <h3>{TEXT.first.event}</h3>
-      <Command text={eventCommand(target)} />
-    </section>
-  );
 }

@@ -7,7 +7,7 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Manifest } from "../islands/build.ts";
-import { TEXT } from "../islands/text.ts";
+import { PAGE_TEXT } from "../islands/text.ts";
 import type { Grant } from "../db/access.ts";
 import { answerPage, Page } from "./_page.tsx";
 
@@ -32,7 +32,7 @@ export function ErrorPage(
         <h1>{title}</h1>
         <p>{lead}</p>
         <p>
-          <a class="button" href="/">{TEXT.errors.home}</a>
+          <a class="button" href="/">{PAGE_TEXT.errors.home}</a>
         </p>
       </section>
     </Page>
@@ -40,9 +40,9 @@ export function ErrorPage(
 }
 
 function wordsFor(status: number): { title: string; lead: string } {
-  if (status === 403) return TEXT.errors.forbidden;
-  if (status === 404) return TEXT.errors.notFound;
-  return status < 500 ? TEXT.errors.refused : TEXT.errors.failed;
+  if (status === 403) return PAGE_TEXT.errors.forbidden;
+  if (status === 404) return PAGE_TEXT.errors.notFound;
+  return status < 500 ? PAGE_TEXT.errors.refused : PAGE_TEXT.errors.failed;
 }
 
 /**

@@ -12,17 +12,12 @@ import {
   type WorkflowListing,
   WorkflowsQuery,
 } from "../db/schema.ts";
-import { listWorkflows } from "../db/workflows.ts";
+import { HEADLINE_DAYS, listWorkflows } from "../db/workflows.ts";
+import { Command } from "../islands/command.tsx";
 import { formatCount, formatInstant, formatRate } from "../islands/format.ts";
-import { DEFAULT_DAYS } from "../islands/range.ts";
-import { TEXT } from "../islands/text.ts";
+import { PAGE_TEXT, TEXT } from "../islands/text.ts";
 import { type AuthEnv, ownerOf } from "./_auth.ts";
-import {
-  Command,
-  eventCommand,
-  keyCommand,
-  workflowCommand,
-} from "./_commands.tsx";
+import { eventCommand, keyCommand, workflowCommand } from "./_commands.tsx";
 import { answerPage, Page, type PageDeps } from "./_page.tsx";
 
 /** What the page shows. */
@@ -84,16 +79,21 @@ export function OverviewPage(props: OverviewProps) {
   const searched = Boolean(query.search || query.status || query.cursor);
   const empty = list.workflows.length === 0;
   return (
-    <Page title={TEXT.overview.title} manifest={deps.manifest} viewer={viewer}>
+    <Page
+      title={PAGE_TEXT.overview.title}
+      manifest={deps.manifest}
+      viewer={viewer}
+    >
       <header class="page-head">
-        <h1>{TEXT.overview.title}</h1>
+        <h1>{PAGE_TEXT.overview.title}</h1>
         {!(empty && !searched) && <SearchForm query={query} />}
       </header>
       {empty ? searched ? <NothingFound /> : <NoWorkflow {...props} /> : (
         <>
           <WorkflowTable workflows={list.workflows} />
           <p class="note">
-            {TEXT.overview.lead(DEFAULT_DAYS)} {TEXT.overview.asOf}{" "}
+            {PAGE_TEXT.overview.lead(HEADLINE_DAYS)} {PAGE_TEXT.overview.asOf}
+            {" "}
             <time dateTime={list.as_of}>
               {formatInstant(list.as_of, viewer.time_zone)}
             </time>
@@ -114,11 +114,11 @@ function SearchForm({ query }: { query: WorkflowsQuery }) {
         name="search"
         maxLength={200}
         value={query.search}
-        placeholder={TEXT.overview.search}
-        aria-label={TEXT.overview.search}
+        placeholder={PAGE_TEXT.overview.search}
+        aria-label={PAGE_TEXT.overview.search}
       />
-      <select name="status" aria-label={TEXT.overview.status}>
-        <option value="">{TEXT.overview.anyStatus}</option>
+      <select name="status" aria-label={PAGE_TEXT.overview.status}>
+        <option value="">{PAGE_TEXT.overview.anyStatus}</option>
         {WORKFLOW_STATUSES.map((status) => (
           <option
             key={status}
@@ -129,7 +129,7 @@ function SearchForm({ query }: { query: WorkflowsQuery }) {
           </option>
         ))}
       </select>
-      <button type="submit">{TEXT.overview.submit}</button>
+      <button type="submit">{PAGE_TEXT.overview.submit}</button>
     </form>
   );
 }
@@ -137,7 +137,7 @@ function SearchForm({ query }: { query: WorkflowsQuery }) {
 // Roles are spelled out: the narrow layout turns rows into grids, and some
 // browsers stop telling that to screen readers as a table.
 function WorkflowTable({ workflows }: { workflows: WorkflowListing[] }) {
-  const text = TEXT.overview;
+  const text = PAGE_TEXT.overview;
   const columns = [
     text.enrolled,
     text.active,
@@ -166,7 +166,7 @@ function WorkflowTable({ workflows }: { workflows: WorkflowListing[] }) {
 }
 
 function WorkflowRow({ workflow }: { workflow: WorkflowListing }) {
-  const text = TEXT.overview;
+  const text = PAGE_TEXT.overview;
   return (
     <tr role="row">
       <th scope="row" role="rowheader">
@@ -216,11 +216,13 @@ function Pages({ list, query }: Pick<OverviewProps, "list" | "query">) {
   const first = `/?${params}`;
   if (list.next_cursor) params.set("cursor", list.next_cursor);
   return (
-    <nav class="pages" aria-label={TEXT.overview.pages}>
-      {query.cursor && <a class="button" href={first}>{TEXT.overview.first}</a>}
+    <nav class="pages" aria-label={PAGE_TEXT.overview.pages}>
+      {query.cursor && (
+        <a class="button" href={first}>{PAGE_TEXT.overview.first}</a>
+      )}
       {list.next_cursor && (
         <a class="button" href={`/?${params}`} rel="next">
-          {TEXT.overview.next}
+          {PAGE_TEXT.overview.next}
         </a>
       )}
     </nav>
@@ -230,16 +232,16 @@ function Pages({ list, query }: Pick<OverviewProps, "list" | "query">) {
 function NothingFound() {
   return (
     <section class="message">
-      <p>{TEXT.overview.nothingFound}</p>
+      <p>{PAGE_TEXT.overview.nothingFound}</p>
       <p>
-        <a class="button" href="/">{TEXT.overview.clear}</a>
+        <a class="button" href="/">{PAGE_TEXT.overview.clear}</a>
       </p>
     </section>
   );
 }
 
 function NoWorkflow({ viewer, now, deps }: OverviewProps) {
-  const text = TEXT.overview;
+  const text = PAGE_TEXT.overview;
   if (viewer.role === "member") {
     return (
       <section class="message">

@@ -6,8 +6,8 @@
 
 import { Hono } from "hono";
 import type { Manifest } from "../islands/build.ts";
-import { TEXT } from "../islands/text.ts";
-import { Command } from "./_commands.tsx";
+import { Command } from "../islands/command.tsx";
+import { PAGE_TEXT } from "../islands/text.ts";
 import { answerPage, Page, type PageDeps } from "./_page.tsx";
 
 /** What the sign-in page shows. */
@@ -19,13 +19,15 @@ export interface SignInPageProps {
 
 /** How to sign in, or why a link did not. */
 export function SignInPage({ manifest, linkRefused }: SignInPageProps) {
-  const title = linkRefused ? TEXT.signIn.linkUsedTitle : TEXT.signIn.title;
+  const title = linkRefused
+    ? PAGE_TEXT.signIn.linkUsedTitle
+    : PAGE_TEXT.signIn.title;
   return (
     <Page title={title} manifest={manifest} viewer={null}>
       <section class="message">
         <h1>{title}</h1>
-        <p>{linkRefused ? TEXT.signIn.linkUsed : TEXT.signIn.lead}</p>
-        <p>{TEXT.signIn.command}</p>
+        <p>{linkRefused ? PAGE_TEXT.signIn.linkUsed : PAGE_TEXT.signIn.lead}</p>
+        <p>{PAGE_TEXT.signIn.command}</p>
         <Command text="npx -y deno@2.9.6 task sign-in --account ACCOUNT_ID" />
       </section>
     </Page>

@@ -56,6 +56,7 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
   read_funnel: read("read_funnel", "null", "null"),
   read_contact_funnel: read("read_contact_funnel", "null", "null"),
   read_actions: read("read_actions", "null", "null"),
+  read_distribution: read("read_distribution", "null", "'cohort'", "null"),
   workflow_head: (sql, { account, workflow }) =>
     sql`select * from weir.workflow_head(${account}, ${workflow})`,
   read_workflow: (sql, { account, workflow }) =>

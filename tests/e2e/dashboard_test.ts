@@ -8,246 +8,444 @@ import {
   deepStrictEqual,
   match,
   notStrictEqual,
+  ok,
   strictEqual,
 } from "node:assert/strict";
-import axe from "axe-core";
-import puppeteer, { type Browser, type Page } from "puppeteer-core";
-import { createSignInLink } from "../../db/access.ts";
-import { startServer, until, withDatabase, type World } from "../harness.ts";
-
-const WORKFLOW = "11111111-1111-4111-8111-111111111111";
-const STEPS = ["Say hello", "Wait", "Ask"].map((name, i) => ({
-  step_id: `22222222-2222-4222-8222-22222222222${i}`,
-  name,
-  type: "action",
-  order: i,
-}));
+import type { Page } from "puppeteer-core";
+import type { Analytics, Funnel } from "../../db/schema.ts";
+import {
+  alive,
+  barriers,
+  shoot,
+  textOf,
+  THEMES,
+  type Visit,
+  visit,
+  widthBeyondScreen,
+  withBrowser,
+} from "./_browser.ts";
+import {
+  BOTTLENECK,
+  CART,
+  QUIET,
+  SYNC,
+  SYNC_ACTIONS,
+  tellStory,
+} from "./_story.ts";
 
 /** A path without a page; the browser complains of its 404, as it should. */
 const NOWHERE = "/nowhere";
 
-/** Narrow phones to wide screens, CSS pixels. */
+/** Narrow phones to walls, CSS pixels. */
 const WIDTHS = [320, 1280, 1920];
-const THEMES = ["light", "dark"] as const;
 
-/** Most enter the second step, and many of those leave it. */
-const EXECUTIONS = 40;
-const LEAVE_AT_SECOND = 15;
+/** What a first visit may load, bytes as they come over the wire. */
+const SCRIPT_BYTES_MAX = 45_000;
+const STYLE_BYTES_MAX = 12_000;
 
-/** What a test of the browser is handed. */
-interface Visit {
-  page: Page;
-  world: World;
-  url: string;
-  /** What the browser complained about, e.g. a refused inline style. */
-  complaints: string[];
-}
-
-function browserTest(name: string, test: (visit: Visit) => Promise<void>) {
-  Deno.test(name, () =>
-    withDatabase(async (world) => {
-      await using server = await startServer({
-        DATABASE_URL: world.database_url,
-      });
-      await send(server.url, world);
-      const browser = await launch();
-      try {
-        const visit = await open(browser, world, server.url);
-        await test(visit);
-        deepStrictEqual(visit.complaints, []);
-      } finally {
-        await browser.close();
-      }
-    }));
-}
-
-function launch(): Promise<Browser> {
-  return puppeteer.launch({
-    executablePath: Deno.env.get("CHROMIUM_PATH") ?? "/usr/bin/chromium",
-    args: ["--no-sandbox"],
-  });
-}
-
-async function open(
-  browser: Browser,
-  world: World,
-  url: string,
-): Promise<Visit> {
-  const page = await browser.newPage();
-  const complaints: string[] = [];
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("console", (message) => {
-    const isMeant = message.location().url?.endsWith(NOWHERE);
-    if (["error", "warn"].includes(message.type()) && !isMeant) {
-      complaints.push(message.text());
+Deno.test("Pages", async (t) => {
+  await withBrowser(tellStory, async (it) => {
+    const steps: Record<string, (it: Visit) => Promise<void>> = {
+      "lead from the overview to the numbers of the API": numbersOfTheApi,
+      "follow the controls, and Back undoes them": controls,
+      "can be worked by keyboard alone: which step is the bottleneck, and how many are stuck in it":
+        bottleneckByKeyboard,
+      "have charts that keys read, and that say what their table says": charts,
+      "zoom into what is dragged over, and what keys mark": zoom,
+      "sort and page the table of actions": actions,
+      "show the range in the reader's zone": zone,
+      "read without scripts": withoutScripts,
+      "are light, and nothing in them moves": light,
+      "say what to do where nothing is": emptyStates,
+      "have no barrier that axe finds, and fit the screen": everyone,
+    };
+    for (const [name, step] of Object.entries(steps)) {
+      await t.step(name, () => step(it));
     }
   });
-  const { sql, account } = world;
-  const token = await createSignInLink(sql, account.account_id, {});
-  await page.goto(`${url}/sign-in?token=${token}`);
-  return { page, world, url, complaints };
-}
+});
 
-async function send(url: string, { key, sql }: World): Promise<void> {
-  const headers = {
-    authorization: `Bearer ${key}`,
-    "content-type": "application/json",
-  };
-  const put = await fetch(`${url}/api/v1/workflows/${WORKFLOW}`, {
-    method: "PUT",
-    headers,
-    body: JSON.stringify({ name: "Welcome", steps: STEPS }),
-  });
-  strictEqual(put.status, 200, await put.text());
-  const post = await fetch(`${url}/api/v1/events`, {
-    method: "POST",
-    headers,
-    body: JSON.stringify(
-      Array.from({ length: EXECUTIONS }, (_, n) => story(n)).flat(),
-    ),
-  });
-  strictEqual(post.status, 202, await post.text());
-  await until("all enrolments are folded", async () => {
-    const [{ folded }] = await sql<[{ folded: number }]>`
-      select count(*)::int as folded from weir.execution`;
-    return folded === EXECUTIONS;
-  });
-}
-
-/** One execution, begun `n` hours ago: some leave at the second step. */
-function story(n: number) {
-  const begun = Date.now() - (n + 1) * 3_600_000;
-  const [first, second] = STEPS;
-  const leaves = n < LEAVE_AT_SECOND;
-  return [
-    { type: "execution.enrolled", source: "api" },
-    { type: "step.entered", step_id: first!.step_id },
-    { type: "step.completed", step_id: first!.step_id },
-    { type: "step.entered", step_id: second!.step_id },
-    ...(leaves
-      ? [{ type: "execution.exited", reason: "unsubscribed" }]
-      : [{ type: "step.completed", step_id: second!.step_id }]),
-  ].map((event, i) => ({
-    ...event,
-    id: `${n}-${i}`,
-    workflow_id: WORKFLOW,
-    execution_id: `33333333-3333-4333-8333-3333333333${
-      String(n).padStart(2, "0")
-    }`,
-    contact_id: `contact ${n}`,
-    occurred_at: new Date(begun + i * 1_000).toISOString(),
-  }));
-}
-
-async function chartIsDrawn(page: Page): Promise<void> {
-  await page.waitForSelector("[data-ready] .plot[role=slider] canvas");
-}
-
-browserTest(
-  "Overview and dashboard lead from the link to the bottleneck",
-  async ({ page, url }) => {
-    match(await page.$eval("h1", (h1) => h1.textContent!), /Workflows/);
-    await Promise.all([page.waitForNavigation(), page.click("th a")]);
-    strictEqual(page.url(), `${url}/workflows/${WORKFLOW}`);
-
-    const bottleneck = await page.$$eval(
-      ".funnel tbody tr",
-      (rows) =>
-        rows.filter((row) => row.textContent!.includes("Bottleneck"))
-          .map((row) => row.querySelector("bdi")!.textContent),
-    );
-    deepStrictEqual(bottleneck, ["Wait"]);
-    const enrolled = await page.$eval(".card data", (data) => data.value);
-    strictEqual(enrolled, String(EXECUTIONS));
-
+async function numbersOfTheApi({ page, url }: Visit) {
+  await page(async (page) => {
+    await page.goto(url);
+    match(await textOf(page, "h1"), /Workflows/);
     await Promise.all([
       page.waitForNavigation(),
-      page.click(".choice a:nth-child(2)"),
+      page.click(`a[href="/workflows/${CART}"]`),
     ]);
-    match(page.url(), /\?start_date=[\d-]+&end_date=[\d-]+$/);
-    const current = await page.$eval(
-      ".choice [aria-current]",
-      (link) => link.textContent,
+    strictEqual(page.url(), `${url}/workflows/${CART}`);
+    await alive(page);
+
+    const [analytics, funnel] = await answersOf(page);
+    const { summary, comparison } = analytics;
+    const values = await page.$$eval(
+      ".card data",
+      (all) => all.map((data) => Number((data as HTMLDataElement).value)),
     );
-    strictEqual(current, "7 days");
-  },
-);
+    deepStrictEqual(values, [
+      summary.total_enrolled,
+      summary.currently_active,
+      summary.completed,
+      summary.goals_achieved,
+    ]);
+    match(
+      await textOf(page, ".card"),
+      new RegExp(`was ${comparison!.total_enrolled.previous}`),
+    );
 
-browserTest(
-  "TrendChart() can be read by keyboard and says what its table says",
-  async ({ page, url }) => {
-    await page.goto(`${url}/workflows/${WORKFLOW}`);
-    await chartIsDrawn(page);
-    await page.focus(".plot");
-    await page.keyboard.press("Home");
-    const said = () =>
-      page.$eval(".plot", (plot) => plot.getAttribute("aria-valuetext")!);
-    const first = await said();
-    await page.keyboard.press("End");
-    notStrictEqual(await said(), first);
+    const rows = await page.$$eval(
+      ".funnel tbody tr",
+      (rows) =>
+        rows.map((row) =>
+          [...row.querySelectorAll("td:not(.flow)")].slice(0, 5)
+            .map((cell) => Number(cell.firstChild!.textContent))
+        ),
+    );
+    deepStrictEqual(
+      rows,
+      funnel.funnel_steps.map((step) => [
+        step.entered,
+        step.completed,
+        step.goal_exits,
+        step.in_progress,
+        step.dropped_off,
+      ]),
+    );
+    const classes = await page.$$eval(
+      "[aria-labelledby=times] td:first-of-type",
+      (cells) => cells.map((cell) => Number(cell.textContent)),
+    );
+    strictEqual(
+      classes.reduce((sum, count) => sum + count, 0),
+      summary.goals_achieved,
+    );
+  });
+}
 
+/** What the API says of what the page shows by default. */
+async function answersOf(
+  page: Page,
+): Promise<readonly [Analytics, Funnel]> {
+  return await page.evaluate(async (id) => {
+    const end = new Date().toISOString().slice(0, 10);
+    const start = new Date(Date.now() - 29 * 86_400_000).toISOString()
+      .slice(0, 10);
+    const range = `start_date=${start}&end_date=${end}&tz=UTC&compare=previous`;
+    const get = async (path: string) =>
+      await (await fetch(`/api/v1/workflows/${id}/analytics${path}?${range}`))
+        .json();
+    return [await get(""), await get("/funnel")] as const;
+  }, CART);
+}
+
+async function controls({ page, url }: Visit) {
+  await page(async (page) => {
+    await visit(page, `${url}/workflows/${CART}`);
+    const facts = () => textOf(page, ".page-facts");
+    const before = await facts();
+
+    await page.focus(".menu summary");
+    await page.keyboard.press("ArrowDown");
+    strictEqual(await focused(page), "Last 30 days");
+    await page.keyboard.press("ArrowUp");
+    await changes(page, () => page.keyboard.press("Enter"));
+    match(page.url(), /\?range=7d&tz=UTC$/);
+    notStrictEqual(await facts(), before);
+    strictEqual(await textOf(page, ".menu summary b"), "Last 7 days");
+
+    await changes(page, () => page.select("[name=granularity]", "hourly"));
+    match(page.url(), /granularity=hourly/);
+    match(await textOf(page, "#trend"), /Hour by hour/);
+    await changes(page, () => page.select("[name=compare]", "none"));
+    doesNotSay(await facts(), "compared with");
+    await changes(page, () => page.click(".choice a:last-child"));
+    match(page.url(), /attribution=event/);
+    match(await textOf(page, "#attribution-note"), /by event/);
+    await changes(page, () => page.select("[name=version]", "1"));
+    match(page.url(), /version=1/);
+
+    // A link is a view: another page shows the same.
+    const shown = await textOf(page, ".headline");
+    await page.reload();
+    strictEqual(await textOf(page, ".headline"), shown);
+    await alive(page);
+    for (let steps = 0; steps < 5; steps++) {
+      await changes(page, () => page.evaluate(() => history.back()));
+    }
+    strictEqual(page.url(), `${url}/workflows/${CART}`);
+    strictEqual(await facts().then(rangeOf), rangeOf(before));
+
+    await page.focus(".menu summary");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".menu[open]");
+    await page.keyboard.press("Escape");
+    strictEqual(await page.$(".menu[open]"), null);
+    strictEqual(await focused(page), "Last 30 daysChange the range");
+  });
+}
+
+function rangeOf(facts: string): string {
+  return facts.split("UTC")[0]!;
+}
+
+function doesNotSay(text: string, words: string): void {
+  ok(!text.includes(words), text);
+}
+
+async function focused(page: Page): Promise<string> {
+  return await page.evaluate(() => document.activeElement!.textContent!);
+}
+
+/** Does something that leads to another view, and waits until it is there. */
+async function changes(page: Page, act: () => Promise<unknown>): Promise<void> {
+  await page.evaluate(() => {
+    document.querySelector(".numbers-of-view")!.setAttribute("data-old", "");
+  });
+  await act();
+  await page.waitForFunction(() =>
+    document.querySelector(".numbers-of-view:not([data-old])")
+  );
+  await alive(page);
+}
+
+async function bottleneckByKeyboard({ page, url }: Visit) {
+  await page(async (page) => {
+    await visit(page, `${url}/workflows/${CART}`);
+    const [, funnel] = await answersOf(page);
+    const step = funnel.funnel_steps.find(({ step_id }) =>
+      step_id === funnel.bottleneck_step
+    )!;
+    strictEqual(step.step_name, BOTTLENECK);
+    match(
+      await textOf(page, "[aria-labelledby=funnel] .panel-head"),
+      new RegExp(
+        `Most are lost at ${BOTTLENECK}: .* ${step.in_progress} (is|are) in it now`,
+      ),
+    );
+  });
+}
+
+async function charts({ page, url }: Visit) {
+  await page(async (page) => {
+    await visit(page, `${url}/workflows/${CART}`);
     const rows = await page.$$eval(
       ".twin tbody tr",
       (rows) =>
-        rows.map((row) => [...row.cells].map((cell) => cell.textContent!)),
+        rows.map((row) =>
+          [...row.cells].map((cell) => cell.firstChild!.textContent!)
+        ),
     );
-    const [day, enrolled, completed, converted] = rows.at(-1)!;
-    strictEqual(
-      await said(),
-      `${
-        day!.replace(" (so far)", "")
-      }: Enrolled ${enrolled}, Completed ${completed}, Converted ${converted}`,
-    );
-    const sum = rows.reduce((sum, row) => sum + Number(row[1]), 0);
-    strictEqual(sum, EXECUTIONS);
-  },
-);
-
-browserTest(
-  "Pages have no barrier that axe finds, and fit the screen",
-  async ({ page, url }) => {
-    // The checker is put into the page, which the page's own policy forbids.
-    await page.setBypassCSP(true);
-    for (
-      const path of ["/", `/workflows/${WORKFLOW}`, NOWHERE, "/sign-in"]
-    ) {
-      for (const theme of THEMES) {
-        for (const width of WIDTHS) {
-          await page.emulateMediaFeatures([
-            { name: "prefers-color-scheme", value: theme },
-          ]);
-          await page.setViewport({ width, height: 900 });
-          await page.goto(url + path);
-          if (path.startsWith("/workflows")) await chartIsDrawn(page);
-          const where = `${path} ${theme} ${width}`;
-          strictEqual(await widthBeyondScreen(page), 0, where);
-          deepStrictEqual(await barriers(page), [], where);
-        }
-      }
+    const metrics = [
+      "new_enrollments",
+      "completions",
+      "conversions",
+      "currently_active",
+    ];
+    for (const [i, metric] of metrics.entries()) {
+      const plot = `.chart.${metric} .plot`;
+      await page.focus(plot);
+      await page.keyboard.press("Home");
+      const said = () =>
+        page.$eval(plot, (plot) => plot.getAttribute("aria-valuetext")!);
+      const first = rows[0]!;
+      match(await said(), new RegExp(`^${first[0]}: ${first[i + 1]}, before`));
+      await page.keyboard.press("End");
+      const last = rows.at(-1)!;
+      match(await said(), new RegExp(`^${last[0]}: ${last[i + 1]} so far`));
     }
-  },
-);
-
-browserTest("Dashboard reads without scripts", async ({ page, url }) => {
-  await page.setJavaScriptEnabled(false);
-  await page.goto(`${url}/workflows/${WORKFLOW}`);
-  const row = await page.waitForSelector(".twin tbody tr", { visible: true });
-  strictEqual(await row!.isVisible(), true);
-});
-
-async function widthBeyondScreen(page: Page): Promise<number> {
-  return await page.evaluate(() => {
-    const { scrollWidth, clientWidth } = document.documentElement;
-    return Math.max(0, scrollWidth - clientWidth);
+    // One cursor for all.
+    const shown = await page.$$eval(
+      ".chart b",
+      (all) => all.map((value) => value.textContent),
+    );
+    deepStrictEqual(shown, rows.at(-1)!.slice(1));
+    await page.keyboard.press("Escape");
+    match(await textOf(page, ".legend b"), /Whole range/);
   });
 }
 
-async function barriers(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  return await page.evaluate(async () => {
-    const { violations } = await (globalThis as unknown as {
-      axe: typeof axe;
-    }).axe.run();
-    return violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`);
+async function zoom({ page, url }: Visit) {
+  await page(async (page) => {
+    const days = "start_date=2026-01-01".replace(/.*/, "range=30d");
+    await visit(page, `${url}/workflows/${CART}?${days}`);
+    const dates = await page.$$eval(
+      ".twin tbody th",
+      (cells) => cells.map((cell) => cell.textContent!),
+    );
+    await page.focus(".plot");
+    for (const key of ["Home", "ArrowRight", "ArrowRight"] as const) {
+      await page.keyboard.press(key);
+    }
+    await page.keyboard.down("Shift");
+    for (let i = 0; i < 3; i++) await page.keyboard.press("ArrowRight");
+    await page.keyboard.up("Shift");
+    await changes(page, () => page.keyboard.press("Enter"));
+    const zoomed = await page.$$eval(
+      ".twin tbody th",
+      (cells) => cells.map((cell) => cell.textContent!),
+    );
+    deepStrictEqual(zoomed, dates.slice(2, 6));
+
+    const over = (await page.$(".chart.completions .u-over"))!;
+    await over.scrollIntoView();
+    const box = (await over.boundingBox())!;
+    const y = box.y + box.height / 2;
+    await page.mouse.move(box.x + 2, y);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.4, y, { steps: 4 });
+    await changes(page, () => page.mouse.up());
+    ok((await page.$$(".twin tbody th")).length >= 2);
+    match(page.url(), /start_date=/);
   });
+}
+
+async function actions({ page, url }: Visit) {
+  await page(async (page) => {
+    await visit(page, `${url}/workflows/${CART}`);
+    const names = () =>
+      page.$$eval(
+        "[aria-labelledby=actions] tbody th > bdi",
+        (all) => all.map((name) => name.textContent),
+      );
+    const badges = await page.$$eval(
+      "[aria-labelledby=actions] .badge",
+      (all) => all.map((badge) => badge.textContent),
+    );
+    deepStrictEqual(badges, ["Error", "Slow"]);
+
+    await visit(page, `${url}/workflows/${SYNC}`);
+    strictEqual((await names()).length, 15);
+    await changes(page, () => page.click("[aria-labelledby=actions] .pages a"));
+    strictEqual((await names()).length, SYNC_ACTIONS - 15);
+    await changes(page, () => page.click('.numbers thead a[href*="sort=p95"]'));
+    strictEqual((await names())[0], `Push table ${SYNC_ACTIONS}`);
+    strictEqual(await sortOf(page), "p95 descending");
+    await changes(page, () => page.click('.numbers thead a[href*="sort=p95"]'));
+    strictEqual((await names())[0], "Push table 01");
+    strictEqual(await sortOf(page), "p95 ascending");
+  });
+}
+
+async function sortOf(page: Page): Promise<string> {
+  return await page.$eval(
+    "[aria-sort]",
+    (header) =>
+      `${
+        header.querySelector("a")!.firstChild!.textContent
+      } ${header.ariaSort}`,
+  );
+}
+
+async function zone({ page, url }: Visit) {
+  await page(async (page) => {
+    await page.emulateTimezone("Asia/Tokyo");
+    await visit(page, `${url}/workflows/${CART}`);
+    await page.reload();
+    match(await textOf(page, ".page-facts"), /Asia\/Tokyo/);
+    await alive(page);
+    await changes(page, () => page.select("[name=tz]", "UTC"));
+    match(page.url(), /tz=UTC/);
+    match(await textOf(page, ".page-facts"), /UTC/);
+  });
+  // The next visits are of a browser in UTC again.
+  await page(async (page) => {
+    await visit(page, url + `/workflows/${CART}`);
+  });
+}
+
+async function withoutScripts({ page, url }: Visit) {
+  await page(async (page) => {
+    await page.setJavaScriptEnabled(false);
+    await page.goto(`${url}/workflows/${CART}`);
+    const row = await page.waitForSelector(".twin tbody tr", { visible: true });
+    strictEqual(await row!.isVisible(), true);
+    await page.select("[name=compare]", "year");
+    await Promise.all([
+      page.waitForNavigation(),
+      page.click(".controls > button"),
+    ]);
+    match(page.url(), /compare=year/);
+  });
+}
+
+async function light({ page, url }: Visit) {
+  await page(async (page) => {
+    const bytes = { Script: 0, Stylesheet: 0 };
+    const elsewhere: string[] = [];
+    const session = await page.createCDPSession();
+    await session.send("Network.enable");
+    await session.send("Network.setCacheDisabled", { cacheDisabled: true });
+    const types = new Map<string, string>();
+    session.on("Network.responseReceived", ({ requestId, type, response }) => {
+      types.set(requestId, type);
+      // Chromium draws parts of a form control from data.
+      if (!response.url.startsWith("data:") && !response.url.startsWith(url)) {
+        elsewhere.push(response.url);
+      }
+    });
+    session.on(
+      "Network.loadingFinished",
+      ({ requestId, encodedDataLength }) => {
+        const type = types.get(requestId) as keyof typeof bytes;
+        if (type in bytes) bytes[type] += encodedDataLength;
+      },
+    );
+    await page.evaluateOnNewDocument(() => {
+      const moved: unknown[] = [];
+      Object.assign(globalThis, { moved });
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) moved.push(entry.toJSON());
+      }).observe({ type: "layout-shift", buffered: true });
+    });
+    await visit(page, `${url}/workflows/${CART}`);
+    deepStrictEqual(elsewhere, []);
+    ok(bytes.Script > 0 && bytes.Script <= SCRIPT_BYTES_MAX, `${bytes.Script}`);
+    ok(bytes.Stylesheet > 0 && bytes.Stylesheet <= STYLE_BYTES_MAX);
+    const moved = await page.evaluate(() =>
+      (globalThis as unknown as { moved: unknown[] }).moved
+    );
+    deepStrictEqual(moved, []);
+  });
+}
+
+async function emptyStates({ page, url }: Visit) {
+  await page(async (page) => {
+    await visit(page, `${url}/workflows/${QUIET}`);
+    const commands = await page.$$eval(
+      ".command",
+      (all) => all.map((command) => command.textContent!),
+    );
+    ok(
+      commands.some((command) =>
+        command.includes(`curl -X POST`) && command.includes(QUIET)
+      ),
+    );
+    await shoot(page, "empty");
+  });
+}
+
+async function everyone({ page, url }: Visit) {
+  const paths = {
+    overview: "/",
+    dashboard: `/workflows/${CART}`,
+    quiet: `/workflows/${QUIET}`,
+    nowhere: NOWHERE,
+    "sign-in": "/sign-in",
+  };
+  await page(async (page) => {
+    // The checker is put into the page, which the page's own policy forbids.
+    await page.setBypassCSP(true);
+    for (const [name, path] of Object.entries(paths)) {
+      for (const theme of THEMES) {
+        for (const width of WIDTHS) {
+          const where = `${name} ${theme} ${width}`;
+          await visit(page, url + path, width, theme);
+          strictEqual(await widthBeyondScreen(page), 0, where);
+          // Widths differ in layout only; the middle one has what the others have.
+          if (width < 1920) deepStrictEqual(await barriers(page), [], where);
+          await shoot(page, `${name}-${theme}-${width}`);
+        }
+      }
+    }
+  }, /nowhere$/);
 }

@@ -2,8 +2,9 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import type { TrendPoint } from "../../db/schema.ts";
 import {
   chartColumns,
-  chartTotals,
+  chartTotal,
   chartTrend,
+  sparkline,
 } from "../../islands/columns.ts";
 
 function point(day: number, enrolled: number): TrendPoint {
@@ -43,33 +44,41 @@ Deno.test("chartTrend() takes a bucket for finished at its very end", () => {
   strictEqual(chartTrend(TRENDS, "2026-03-04T23:59:59.999Z").finished, 3);
 });
 
+Deno.test("chartTrend() lays the compared range beside it, bucket by bucket", () => {
+  const past = [point(5, 50), point(6, 60), point(7, 70), point(8, 80)];
+  const trend = chartTrend(TRENDS, "2026-03-02T09:00:00Z", past);
+  deepStrictEqual(trend.past!.map((p) => p.new_enrollments), [50, 60]);
+});
+
 Deno.test("chartColumns() dashes only the stretch to the unfinished bucket", () => {
-  const [positions, ...columns] = chartColumns(
-    chartTrend(TRENDS, "2026-03-03T09:00:00Z"),
-  );
-  deepStrictEqual(positions, [0, 1, 2]);
-  deepStrictEqual(columns, [
-    [10, 20, null],
+  const trend = chartTrend(TRENDS, "2026-03-03T09:00:00Z", [point(5, 50)]);
+  deepStrictEqual(chartColumns(trend, "completions"), [
+    [0, 1, 2],
     [9, 19, null],
-    [8, 18, null],
-    [null, 20, 30],
     [null, 19, 29],
-    [null, 18, 28],
+    [49, null, null],
   ]);
 });
 
 Deno.test("chartColumns() dashes nothing of a range that is over", () => {
-  const [, ...columns] = chartColumns(
-    chartTrend(TRENDS, "2026-04-01T00:00:00Z"),
-  );
-  deepStrictEqual(columns[0], [10, 20, 30, 40]);
-  deepStrictEqual(columns[3], [null, null, null, null]);
+  const trend = chartTrend(TRENDS, "2026-04-01T00:00:00Z");
+  deepStrictEqual(chartColumns(trend, "new_enrollments"), [
+    [0, 1, 2, 3],
+    [10, 20, 30, 40],
+    [null, null, null, null],
+    [null, null, null, null],
+  ]);
 });
 
-Deno.test("chartTotals() sums each metric", () => {
-  deepStrictEqual(chartTotals(TRENDS), {
-    new_enrollments: 100,
-    completions: 96,
-    conversions: 92,
-  });
+Deno.test("chartTotal() sums what happened, and takes the last of what is", () => {
+  const active = TRENDS.map((p, i) => ({ ...p, currently_active: 7 - i }));
+  strictEqual(chartTotal(active, "new_enrollments"), 100);
+  strictEqual(chartTotal(active, "currently_active"), 4);
+  strictEqual(chartTotal([], "currently_active"), 0);
+});
+
+Deno.test("sparkline() goes from edge to edge, with 0 at the bottom", () => {
+  strictEqual(sparkline([0, 5, 10]), "0,23 50,12 100,1");
+  strictEqual(sparkline([4]), "0,1 100,1");
+  strictEqual(sparkline([]), "");
 });

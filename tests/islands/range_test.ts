@@ -1,5 +1,10 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import { lastDays, localDate, presetOf } from "../../islands/range.ts";
+import {
+  daysOf,
+  localDate,
+  neighbour,
+  presetRange,
+} from "../../islands/range.ts";
 
 Deno.test("localDate() is the date on the wall of the zone", () => {
   const now = new Date("2026-03-01T23:30:00Z");
@@ -8,20 +13,26 @@ Deno.test("localDate() is the date on the wall of the zone", () => {
   strictEqual(localDate(now, "America/Los_Angeles"), "2026-03-01");
 });
 
-Deno.test("lastDays() ends with the given day and crosses months", () => {
-  deepStrictEqual(lastDays("2026-03-01", 1), {
-    start_date: "2026-03-01",
-    end_date: "2026-03-01",
-  });
-  deepStrictEqual(lastDays("2026-03-01", 30), {
-    start_date: "2026-01-31",
-    end_date: "2026-03-01",
-  });
+Deno.test("presetRange() ends today, but for the month that is over", () => {
+  const today = "2026-03-02";
+  for (
+    const [preset, start_date, end_date] of [
+      ["today", "2026-03-02", today],
+      ["7d", "2026-02-24", today],
+      ["30d", "2026-02-01", today],
+      ["90d", "2025-12-03", today],
+      ["month", "2026-03-01", today],
+      ["last_month", "2026-02-01", "2026-02-28"],
+    ] as const
+  ) {
+    deepStrictEqual(presetRange(preset, today), { start_date, end_date });
+  }
 });
 
-Deno.test("presetOf() knows the presets and nothing else", () => {
-  const today = "2026-03-01";
-  strictEqual(presetOf(lastDays(today, 7), today), 7);
-  strictEqual(presetOf(lastDays(today, 8), today), null);
-  strictEqual(presetOf(lastDays("2026-02-28", 7), today), null);
+Deno.test("neighbour() is as many days, directly before or after", () => {
+  const week = { start_date: "2026-02-23", end_date: "2026-03-01" };
+  strictEqual(daysOf(week), 7);
+  const before = { start_date: "2026-02-16", end_date: "2026-02-22" };
+  deepStrictEqual(neighbour(week, -1), before);
+  deepStrictEqual(neighbour(before, 1), week);
 });

@@ -1,12 +1,15 @@
 import { match, strictEqual } from "node:assert/strict";
 import { pathToFileURL } from "node:url";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { createLog } from "../../db/log.ts";
 import { answerProblem } from "../../routes/_errors.ts";
 import { assets } from "../../routes/assets.ts";
 
 /** Runs something on a folder with an asset of each kind, and a file beside it. */
 async function withAssets(
-  fn: (get: (path: string) => Promise<Response>) => Promise<void>,
+  fn: (
+    get: (path: string, headers?: HeadersInit) => Promise<Response>,
+  ) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "weir-assets-" });
   try {
@@ -14,11 +17,12 @@ async function withAssets(
     await Deno.writeTextFile(`${folder}/secret.js`, "secret");
     for (const name of ["a-1.js", "b_2.css", "c.svg", "d.html", "e.json"]) {
       await Deno.writeTextFile(`${folder}/dist/${name}`, name);
+      await Deno.writeFile(`${folder}/dist/${name}.gz`, gzipSync(name));
     }
     const dist = new URL(`${pathToFileURL(folder)}/dist/`);
     const app = assets({ dist });
     app.onError((error, c) => answerProblem(error, c, createLog("error")));
-    await fn(async (path) => await app.request(path));
+    await fn(async (path, headers) => await app.request(path, { headers }));
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -41,6 +45,15 @@ Deno.test("GET /assets serves what was built, for ever", async () => {
       );
       strictEqual(await answer.text(), name);
     }
+  });
+});
+
+Deno.test("GET /assets sends less to whoever unzips", async () => {
+  await withAssets(async (get) => {
+    const answer = await get("/a-1.js", { "accept-encoding": "br, gzip" });
+    strictEqual(answer.headers.get("content-encoding"), "gzip");
+    strictEqual(answer.headers.get("vary"), "accept-encoding");
+    strictEqual(`${gunzipSync(await answer.bytes())}`, "a-1.js");
   });
 });
 

@@ -11,7 +11,7 @@ import {
   type Grant,
 } from "../../db/access.ts";
 import { fold } from "../../db/events.ts";
-import { readQuery } from "../../routes/dashboard.tsx";
+import { readView } from "../../routes/dashboard.tsx";
 import { dbTest, NOW, type World } from "../harness.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
@@ -95,7 +95,11 @@ dbTest("GET /workflows/{id} shows the numbers of its events", async (world) => {
   match(text, /Enrolled 3 /);
   match(text, /Active now 2 /);
   match(text, /Completed 1 33\.3%/);
-  match(text, /3 enrolled, 1 completed and 0 converted in 30 days/);
+  match(text, /▲ 3 more was 0/);
+  match(
+    text,
+    /3 enrolled, 1 completed and 0 converted in 30 days; 2 are active/,
+  );
   match(text, /May 17 – Jun 15, 2026/u);
   match(text, /1 1 100\.0% 0 0 0 0\.0% 1h 30m median 1h/);
 });
@@ -215,36 +219,65 @@ dbTest(
   },
 );
 
-Deno.test("readQuery() takes the account's zone and its last 30 days by default", () => {
-  const { query, problem } = readQuery(
-    { utm_source: "mail", attribution: "event" },
-    { time_zone: "Pacific/Auckland" },
+Deno.test("readView() takes the given zone and the last 30 days by default", () => {
+  const { view, problem } = readView(
+    { utm_source: "mail", attribution: "event", start_date: "" },
+    { tz: "Pacific/Auckland" },
     NOW,
   );
   strictEqual(problem, null);
-  deepStrictEqual(query, {
+  strictEqual(view.preset, "30d");
+  strictEqual(view.autoGranularity, true);
+  deepStrictEqual(view.query, {
     start_date: "2026-05-18",
     end_date: "2026-06-16",
     tz: "Pacific/Auckland",
     granularity: "daily",
     attribution: "event",
     unit: "execution",
-    compare: "none",
-    version: undefined,
+    compare: "previous",
   });
+});
+
+Deno.test("readView() lets a range move with the day, and two dates stay", () => {
+  const of = (params: Record<string, string>) =>
+    readView(params, { tz: "UTC" }, NOW).view;
+  const month = of({ range: "last_month" });
+  strictEqual(month.preset, "last_month");
+  strictEqual(month.query.start_date, "2026-05-01");
+  const today = of({ range: "today" });
+  strictEqual(today.query.granularity, "hourly");
+  const dates = of({ start_date: "2026-06-01", end_date: "2026-06-03" });
+  strictEqual(dates.preset, null);
+  strictEqual(dates.query.end_date, "2026-06-03");
 });
 
 for (
   const [params, path] of [
-    [{ tz: "Mars/Olympus" }, "tz"],
+    [{ granularity: "secondly" }, "granularity"],
     [{ start_date: "2026-02-30" }, "start_date"],
     [{ attribution: "x" }, "attribution"],
     [{ version: "0" }, "version"],
-    [{ start_date: "2020-01-01" }, "end_date"],
+    [{ start_date: "2020-01-01", granularity: "daily" }, "end_date"],
+    [{ compare: "custom" }, "compare"],
   ] as [Record<string, string>, string][]
 ) {
-  Deno.test(`readQuery() names ${JSON.stringify(params)} as the problem`, () => {
-    const { problem } = readQuery(params, { time_zone: "UTC" }, NOW);
+  Deno.test(`readView() names ${JSON.stringify(params)} as the problem`, () => {
+    const { view, problem } = readView(params, { tz: "UTC" }, NOW);
     match(problem!, new RegExp(`^${path}: `));
+    strictEqual(view.preset, "30d");
   });
 }
+
+dbTest(
+  "GET /workflows/{id} falls back to days where hours are gone",
+  async (world) => {
+    await register(world);
+    const get = await signIn(world);
+    const answer = await get(
+      `/workflows/${WORKFLOW}?start_date=2026-01-01&end_date=2026-01-02`,
+    );
+    strictEqual(answer.status, 400);
+    match(textOf(await answer.text()), /hours are kept for 90 days/);
+  },
+);

@@ -4,26 +4,39 @@
  * @module
  */
 
+import type { ComponentChildren } from "preact";
 import type { Funnel, FunnelStep } from "../db/schema.ts";
 import {
   BAR_BOTTOM,
   BAR_TOP,
+  type Fate,
   FATES,
   FLOW_HEIGHT,
   FLOW_WIDTH,
   layOutFlow,
   type StepFlow,
-} from "../islands/flow.ts";
-import { formatCount, formatRate, formatSeconds } from "../islands/format.ts";
-import { TEXT } from "../islands/text.ts";
+} from "./flow.ts";
+import { formatCount, formatRate, formatSeconds } from "./format.ts";
+import { Glow, PointShift } from "./headline.tsx";
+import { Count, type Opener } from "./open.tsx";
+import { TEXT } from "./text.ts";
+
+/** What the section shows. */
+export interface FunnelProps {
+  funnel: Funnel;
+  /** Rates are shown beside those of as many days before. */
+  compared: boolean;
+  /** Leads to the executions behind a number, `null` where they are not to be seen. */
+  open: Opener | null;
+}
 
 /** The whole section. */
-export function FunnelSection({ funnel }: { funnel: Funnel }) {
+export function FunnelSection({ funnel, compared, open }: FunnelProps) {
   return (
     <section class="panel" aria-labelledby="funnel">
       <header class="panel-head">
         <h2 id="funnel">{TEXT.funnel.title}</h2>
-        <FunnelSentence funnel={funnel} />
+        <FunnelSentence funnel={funnel} open={open} />
       </header>
       {funnel.funnel_steps.length === 0
         ? (
@@ -31,17 +44,17 @@ export function FunnelSection({ funnel }: { funnel: Funnel }) {
             <b>{TEXT.funnel.emptyTitle}.</b> {TEXT.funnel.empty}
           </p>
         )
-        : <FunnelTable funnel={funnel} />}
+        : <FunnelTable funnel={funnel} compared={compared} open={open} />}
     </section>
   );
 }
 
-function FunnelSentence({ funnel }: { funnel: Funnel }) {
+function FunnelSentence({ funnel, open }: Omit<FunnelProps, "compared">) {
   if (funnel.overall_conversion === null) {
     return <p>{TEXT.funnel.nobody}</p>;
   }
-  const worst = funnel.drop_off_points.find((point) =>
-    point.step_id === funnel.bottleneck_step
+  const worst = funnel.funnel_steps.find((step) =>
+    step.step_id === funnel.bottleneck_step
   );
   return (
     <p>
@@ -51,10 +64,16 @@ function FunnelSentence({ funnel }: { funnel: Funnel }) {
           <b>
             <bdi>{worst.step_name}</bdi>
           </b>: {TEXT.funnel.lost(
-            `${formatCount(worst.dropped_off)}`,
+            formatCount(worst.dropped_off),
             formatCount(worst.entered),
             formatRate(worst.drop_off_rate),
-          )}
+          )}{" "}
+          <Count
+            value={worst.in_progress}
+            open={open}
+            filter={{ step_id: worst.step_id, step_fate: "in_progress" }}
+          />{" "}
+          {TEXT.funnel.stuck(worst.in_progress)}
         </>
       )}
     </p>
@@ -63,7 +82,7 @@ function FunnelSentence({ funnel }: { funnel: Funnel }) {
 
 // Roles are spelled out: the narrow layout turns rows into grids, and some
 // browsers stop telling that to screen readers as a table.
-function FunnelTable({ funnel }: { funnel: Funnel }) {
+function FunnelTable({ funnel, compared, open }: FunnelProps) {
   const flows = layOutFlow(funnel.funnel_steps);
   return (
     <table class="funnel" role="table">
@@ -90,6 +109,8 @@ function FunnelTable({ funnel }: { funnel: Funnel }) {
             flow={flows[i]!}
             bottleneck={step.step_id === funnel.bottleneck_step}
             slowest={step.step_id === funnel.slowest_step}
+            compared={compared}
+            open={open}
           />
         ))}
       </tbody>
@@ -97,15 +118,25 @@ function FunnelTable({ funnel }: { funnel: Funnel }) {
   );
 }
 
-function FunnelRow({ step, place, flow, bottleneck, slowest }: {
+function FunnelRow({ step, place, flow, bottleneck, slowest, compared, open }: {
   step: FunnelStep;
   place: number;
   flow: StepFlow;
   bottleneck: boolean;
   slowest: boolean;
+  compared: boolean;
+  open: Opener | null;
 }) {
+  const before = compared ? step.vs_previous_period : null;
+  const fate = (step_fate: Fate) => (
+    <Count
+      value={step[step_fate]}
+      open={open}
+      filter={{ step_id: step.step_id, step_fate }}
+    />
+  );
   return (
-    <tr role="row">
+    <tr role="row" class={bottleneck ? "marked" : undefined}>
       <th scope="row" role="rowheader">
         <span class="step-name">
           <span class="step-place">{place}</span>
@@ -123,58 +154,52 @@ function FunnelRow({ step, place, flow, bottleneck, slowest }: {
       <td class="flow" role="cell">
         <Flow flow={flow} />
       </td>
-      <Figure
-        label={TEXT.funnel.entered}
-        value={formatCount(step.entered)}
-        note={step.visits > step.entered
-          ? TEXT.funnel.visits(step.visits)
-          : undefined}
-      />
-      <Figure
-        label={TEXT.funnel.fates.completed}
-        value={formatCount(step.completed)}
-        note={formatRate(step.conversion_rate)}
-      />
-      <Figure
-        label={TEXT.funnel.fates.goal_exits}
-        value={formatCount(step.goal_exits)}
-      />
-      <Figure
-        label={TEXT.funnel.fates.in_progress}
-        value={formatCount(step.in_progress)}
-      />
-      <Figure
-        label={TEXT.funnel.fates.dropped_off}
-        value={formatCount(step.dropped_off)}
-        note={formatRate(step.drop_off_rate)}
-        more={step.left_after > 0
-          ? TEXT.funnel.leftAfter(step.left_after)
-          : undefined}
-      />
-      <Figure
-        label={TEXT.funnel.time}
-        value={formatSeconds(step.average_time_seconds)}
-        note={step.median_time_seconds === null
-          ? undefined
-          : TEXT.funnel.median(formatSeconds(step.median_time_seconds))}
-      />
+      <Cell label={TEXT.funnel.entered}>
+        <Count
+          value={step.entered}
+          open={open}
+          filter={{ step_id: step.step_id }}
+        />
+        {step.visits > step.entered && (
+          <small>{TEXT.funnel.visits(step.visits)}</small>
+        )}
+      </Cell>
+      <Cell label={TEXT.funnel.fates.completed}>
+        {fate("completed")}
+        <small>
+          <Glow value={formatRate(step.conversion_rate)} />
+        </small>
+        <PointShift points={before && before.conversion_rate} />
+      </Cell>
+      <Cell label={TEXT.funnel.fates.goal_exits}>{fate("goal_exits")}</Cell>
+      <Cell label={TEXT.funnel.fates.in_progress}>{fate("in_progress")}</Cell>
+      <Cell label={TEXT.funnel.fates.dropped_off}>
+        {fate("dropped_off")}
+        <small>
+          <Glow value={formatRate(step.drop_off_rate)} />
+        </small>
+        <PointShift points={before && before.drop_off_rate} worseWhenUp />
+        {step.left_after > 0 && (
+          <small>{TEXT.funnel.leftAfter(step.left_after)}</small>
+        )}
+      </Cell>
+      <Cell label={TEXT.funnel.time}>
+        {formatSeconds(step.average_time_seconds)}
+        {step.median_time_seconds !== null && (
+          <small>
+            {TEXT.funnel.median(formatSeconds(step.median_time_seconds))}
+          </small>
+        )}
+      </Cell>
     </tr>
   );
 }
 
-function Figure({ label, value, note, more }: {
+function Cell({ label, children }: {
   label: string;
-  value: string;
-  note?: string;
-  more?: string;
+  children: ComponentChildren;
 }) {
-  return (
-    <td role="cell" data-label={label}>
-      {value}
-      {note && <small>{note}</small>}
-      {more && <small>{more}</small>}
-    </td>
-  );
+  return <td role="cell" data-label={label}>{children}</td>;
 }
 
 function Flow({ flow }: { flow: StepFlow }) {

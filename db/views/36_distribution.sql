@@ -1,0 +1,45 @@
+-- How long it took from enrolment to the conversion: what the page of a workflow draws beside the percentiles.
+
+-- read_distribution(…): {head, bins} of a range, null when the account has no such workflow. bins: [[microseconds,
+-- conversions], …], fastest first; from the histograms where the range is made of the account's days, exactly
+-- (in the histogram's bins) from the executions elsewhere.
+--
+-- attribution  'cohort': of those enrolled in the range; 'event': of those who converted in it
+-- Callers: readDistribution() of db/distribution.ts. Repeat: harmless, it only reads.
+create or replace function read_distribution(
+  account int, id uuid, first_day date, last_day date, zone text, attribution text, only_version int, now timestamptz
+) returns json
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+declare
+  r       record;
+  cohort  boolean := attribution = 'cohort';
+  what    measure := case when cohort then 'cohort_conversion' else 'conversion' end;
+  since   timestamptz;
+  until   timestamptz;
+begin
+  r := read_head(account, id, first_day, last_day, zone, 'monthly', only_version, now);
+  if r.workflow is null then
+    return null;
+  end if;
+  since := r.keys[1];
+  until := r.keys[cardinality(r.keys)];
+
+  return json_build_object('head', r.head,
+    'bins', (
+      select coalesce(json_agg(json_build_array(histogram_value(bin), samples) order by bin), '[]') from (
+        select h.bin, sum(h.samples) as samples
+        from histogram_rollup h
+        where r.grain <> '15min' and h.grain = r.grain and h.workflow_id = r.workflow and h.measure = what
+          and h.bucket >= since and h.bucket < until and (only_version is null or h.version = only_version)
+        group by h.bin having sum(h.samples) > 0
+        union all
+        select histogram_bin(microseconds(e.converted_at - e.enrolled_at)) as bin, count(*)
+        from execution e
+        where r.grain = '15min' and e.workflow_id = r.workflow and e.converted_at is not null
+          and case when cohort then e.enrolled_at else e.converted_at end >= since
+          and case when cohort then e.enrolled_at else e.converted_at end < until
+          and (only_version is null or e.version = only_version)
+        group by 1
+      ) b));
+end $$;
