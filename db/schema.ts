@@ -988,3 +988,56 @@ export type Scope = (typeof SCOPES)[number];
 
 export const ROLES = ["admin", "member"] as const;
 export type Role = (typeof ROLES)[number];
+
+/** How far back the quality of events is told of; counts are kept as long as detail. */
+export const QualityQuery = z.strictObject({
+  days: z.coerce.number().int().min(1).max(90).default(30),
+});
+
+/** What can be wrong with an event that arrives; `db/migrations/0011_producers.sql` says each. */
+export type QualityKind =
+  | "duplicate"
+  | "conflict"
+  | "late"
+  | "future"
+  | "too_old"
+  | "invalid"
+  | "conflicting_end";
+
+/** Answer of `GET /workflows/{id}/quality`. Lists of executions are examples, at most five. */
+export interface Quality {
+  workflow_id: string;
+  since: string;
+  /** One of each kind, also where there was none. */
+  arrivals: {
+    kind: QualityKind;
+    events: number;
+    last_at: string | null;
+    executions: string[];
+  }[];
+  /** Steps that events name and no version defines; empty while nothing is defined. */
+  unknown_steps: {
+    step_id: string;
+    entered: number;
+    actions: number;
+    executions: string[];
+  }[];
+  /** Steps that nobody completed, and that executions ended in. */
+  never_completed: {
+    step_id: string;
+    step_name: string | null;
+    entered: number;
+    left_open: number;
+    executions: string[];
+  }[];
+  /** Steps that were entered though no step before them in the definition was. */
+  forbidden_transitions: {
+    /** The step entered last before; `null` where it was the first. */
+    from_step_id: string | null;
+    to_step_id: string;
+    count: number;
+    executions: string[];
+  }[];
+  /** Of the newest executions, whose transitions were looked at. */
+  checked_executions: number;
+}

@@ -280,6 +280,32 @@ export const TEXT = {
     empty: "No action ran in this range.",
   },
 
+  quality: {
+    title: "Data quality",
+    lead: "Of the events of the last 30 days, by when they arrived.",
+    tableLabel: "What was noticed about the events",
+    finding: "Noticed",
+    count: "How often",
+    examples: "For example the executions",
+    good: "Nothing was noticed.",
+    arrivals: {
+      duplicate: "The same event again. Harmless",
+      conflict: "Another event under an id that was used. Refused",
+      late: "More than an hour late. Counted where it belongs",
+      future: "More than 5 minutes ahead of our clock. Refused",
+      too_old: "More than 90 days old. Refused",
+      invalid: "Not an event by its form. Refused",
+      conflicting_end: "An end after the execution had ended. Ignored",
+    },
+    unknownStep: (step: string) => `Step ${step} is in no definition`,
+    neverCompleted: (step: string) =>
+      `“${step}” was entered and never completed, and executions ended in it`,
+    forbidden: (from: string | null, to: string) =>
+      from === null
+        ? `Begins with ${to}, which has steps before it`
+        : `From ${from} to ${to}, where the definition leads elsewhere`,
+  },
+
   first: {
     title: "Waiting for the first event",
     lead:

@@ -7,6 +7,7 @@
 
 import { z } from "zod";
 import { recordEvents } from "../db/events.ts";
+import { noteRefusals, type Refusal } from "../db/quality.ts";
 import {
   ERRORS_LISTED_MAX,
   Event,
@@ -15,6 +16,7 @@ import {
   type EventReceipt,
   type EventRefusal,
   EVENTS_PER_REQUEST_MAX,
+  Uuid,
 } from "../db/schema.ts";
 import { AppError, toAppError } from "./_errors.ts";
 import { clipped } from "./_valid.ts";
@@ -29,6 +31,19 @@ const MESSAGES = {
   event_conflict: "Cannot accept other content under the id of another event",
   workflow_not_found: "Cannot find this workflow",
 } as const;
+
+/** What a refused event counts as, for its workflow. */
+const KINDS = {
+  event_in_future: "future",
+  event_too_old: "too_old",
+  invalid_event: "invalid",
+} as const;
+
+/** As much of an event as says where it was meant to count. */
+const Named = z.object({
+  workflow_id: Uuid,
+  execution_id: Uuid.nullable().catch(null),
+});
 
 /** One event of a request as it came, or why it could not be read. */
 export type Item =
@@ -119,6 +134,9 @@ async function recordChunk(
     else refused.push(judged);
   }
 
+  const noted = chunk.length === good.length ? [] : refusalsOf(chunk, refused);
+  if (noted.length > 0) await noteRefusals(sql, accountId, noted);
+
   const outcomes = await recordEvents(
     sql,
     accountId,
@@ -136,6 +154,18 @@ async function recordChunk(
   receipt.errors.push(
     ...refused.slice(0, ERRORS_LISTED_MAX - receipt.errors.length),
   );
+}
+
+/** What is refused here and says whose it is. */
+function refusalsOf(chunk: Item[], refused: EventRefusal[]): Refusal[] {
+  const items = new Map(
+    chunk.map((piece) => [piece.index, "item" in piece ? piece.item : null]),
+  );
+  return refused.flatMap(({ index, code }) => {
+    const named = Named.safeParse(items.get(index));
+    const kind = KINDS[code as keyof typeof KINDS];
+    return named.success ? [{ ...named.data, kind }] : [];
+  });
 }
 
 function judge(

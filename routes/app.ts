@@ -25,6 +25,7 @@ import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
 import { createRequestCounter, metrics } from "./metrics.ts";
 import { overview } from "./overview.tsx";
+import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
 import { session } from "./session.ts";
 import { signIn } from "./sign_in.tsx";
@@ -107,6 +108,7 @@ function api(deps: Deps): Hono {
   app.route("/workflows", workflows(deps));
   app.route("/workflows", analytics(deps));
   app.route("/workflows", stream(deps));
+  app.route("/workflows", quality(deps));
   app.route("/workflows", refresh(deps));
   app.route("/workflows", executions(deps));
   app.route("/contacts", contacts(deps));

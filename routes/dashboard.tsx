@@ -13,6 +13,7 @@ import type { Sql } from "../db/client.ts";
 import { readDistribution } from "../db/distribution.ts";
 import { readLive } from "../db/live.ts";
 import { comparedRange, DetailExpired } from "../db/period.ts";
+import { readQuality } from "../db/quality.ts";
 import {
   type Analytics,
   AnalyticsQuery,
@@ -35,7 +36,11 @@ import { ACTION_SORTS, granularityFor, type View } from "../islands/view.ts";
 import { type AuthEnv, mayRead } from "./_auth.ts";
 import { eventCommand, keyCommand } from "./_commands.tsx";
 import { answerPage, Island, Page, type PageDeps } from "./_page.tsx";
+import { QualitySection } from "./_quality.tsx";
 import { ErrorPage } from "./error_page.tsx";
+
+/** Far enough back to see what is wrong now. */
+const QUALITY_DAYS = 30;
 
 /** What the browser says its zone is; `_hydrate.ts` keeps it. */
 export const ZONE_COOKIE = "weir_zone";
@@ -62,10 +67,10 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
     const browserZone = browserZoneOf(c);
     const defaults = { tz: browserZone ?? viewer.time_zone };
     const { view, problem } = readView(c.req.query(), defaults, now);
-    const shown = await readShown(
-      { sql, accountId: viewer.account_id, workflow, now },
-      view,
-    );
+    const [shown, quality] = await Promise.all([
+      readShown({ sql, accountId: viewer.account_id, workflow, now }, view),
+      readQuality(sql, viewer.account_id, workflow.workflow_id, QUALITY_DAYS),
+    ]);
     const { analytics, ...rest } = shown;
     const zones = [viewer.time_zone, browserZone ?? viewer.time_zone, "UTC"];
     const { trends: _, ...numbers } = analytics;
@@ -100,10 +105,19 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
           props={props}
           manifest={manifest}
         />
+        {quality && (
+          <QualitySection quality={quality} names={namesOf(workflow)} />
+        )}
       </Page>,
       props.problem ? 400 : 200,
     );
   });
+}
+
+function namesOf({ versions }: Workflow): Map<string, string> {
+  // The newest is first, and has the last word.
+  const steps = versions.toReversed().flatMap(({ steps }) => steps);
+  return new Map(steps.map(({ step_id, name }) => [step_id, name]));
 }
 
 /** The zone of the reader's browser, `null` where it has not said, or said nonsense. */

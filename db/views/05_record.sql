@@ -90,25 +90,40 @@ begin
     return;
   end if;
 
-  -- A new statement sees the keys of whoever was faster.
+  -- A new statement sees the keys of whoever was faster. What came twice is counted, for its producer to see.
   return query
-  select case
-      when given.ix = any (fresh) then 'accepted'
-      when w.workflow_id is null then 'workflow_not_found'
-      -- 0: of an erased contact, whose content nothing is left of.
-      when key.content_digest in (0, content_digest(x, t, at, c, v, q, s, ok, us, src, r, e)) then 'duplicate'
-      else 'event_conflict'
-    end
-  from rows from (json_to_recordset(events) as (
-    w uuid, x uuid, i text, t event_type, at timestamptz, c text, v int, q bigint,
-    s uuid, ok boolean, us bigint, src enrollment_source, r text, e text
-  )) with ordinality as given(w, x, i, t, at, c, v, q, s, ok, us, src, r, e, ix)
-  left join unnest(mine, ids) as w(workflow_uuid, workflow_id) on w.workflow_uuid = given.w
-  left join lateral (
-    select found.content_digest from event_key found
-    where found.workflow_id = w.workflow_id
-      and found.event_digest = encode(substring(sha256(convert_to(given.i, 'UTF8')) for 16), 'hex')::uuid
-    offset 0
-  ) key on true
-  order by given.ix;
+  with judged as materialized (
+    select given.ix, given.x as execution_id, w.workflow_id, case
+        when given.ix = any (fresh) then 'accepted'
+        when w.workflow_id is null then 'workflow_not_found'
+        -- 0: of an erased contact, whose content nothing is left of.
+        when key.content_digest in (0, content_digest(x, t, at, c, v, q, s, ok, us, src, r, e)) then 'duplicate'
+        else 'event_conflict'
+      end as verdict
+    from rows from (json_to_recordset(events) as (
+      w uuid, x uuid, i text, t event_type, at timestamptz, c text, v int, q bigint,
+      s uuid, ok boolean, us bigint, src enrollment_source, r text, e text
+    )) with ordinality as given(w, x, i, t, at, c, v, q, s, ok, us, src, r, e, ix)
+    left join unnest(mine, ids) as w(workflow_uuid, workflow_id) on w.workflow_uuid = given.w
+    left join lateral (
+      select found.content_digest from event_key found
+      where found.workflow_id = w.workflow_id
+        and found.event_digest = encode(substring(sha256(convert_to(given.i, 'UTF8')) for 16), 'hex')::uuid
+      offset 0
+    ) key on true
+  ), counted as (
+    insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
+    select workflow_id, (now() at time zone 'UTC')::date, kind, count(*), now(),
+      (array_agg(distinct execution_id))[1:5]
+    from (
+      select workflow_id, execution_id,
+        case verdict when 'duplicate' then 'duplicate' else 'conflict' end::quality_kind as kind
+      from judged where verdict in ('duplicate', 'event_conflict')
+    ) met
+    group by workflow_id, kind order by workflow_id, kind
+    on conflict (workflow_id, day, kind) do update set
+      events = q.events + excluded.events, last_at = excluded.last_at,
+      executions = (excluded.executions || q.executions)[1:5]
+  )
+  select verdict from judged order by ix;
 end $$;

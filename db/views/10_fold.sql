@@ -148,6 +148,15 @@ begin
         order by q.queue_id limit share
       ) oldest
     )) returning *
+  ), late as (
+    insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
+    select workflow_id, (accepted_at at time zone 'UTC')::date, 'late', count(*), max(accepted_at),
+      (array_agg(distinct execution_id))[1:5]
+    from taken where accepted_at - occurred_at > interval '1 hour'
+    group by 1, 2 order by 1, 2
+    on conflict (workflow_id, day, kind) do update set
+      events = q.events + excluded.events, last_at = greatest(q.last_at, excluded.last_at),
+      executions = (excluded.executions || q.executions)[1:5]
   )
   insert into fold_event (workflow_id, execution_id, occurred_at, sequence, duration_us, version,
     type, source, subject_uuid, succeeded, event_id, contact_id, reason)
@@ -172,8 +181,34 @@ begin
   ) e on true;
 
   perform fold_staged();
+  perform count_conflicts();
   perform announce_revisions();
   return folded;
+end $$;
+
+-- count_conflicts(): ends beyond the first of an execution, in the batch or before it: they change nothing, and
+-- say that a producer contradicts itself. The sum is the same whatever order they come in.
+create or replace function count_conflicts() returns void
+language plpgsql
+set search_path = weir, pg_temp
+set enable_nestloop = off as $$
+begin
+  insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
+  select workflow_id, (now() at time zone 'UTC')::date, 'conflicting_end', sum(ends - 1 + known), now(),
+    (array_agg(execution_id))[1:5]
+  from (
+    select e.workflow_id, e.execution_id, e.ends, (x.stopped_at is not null)::int as known
+    from (
+      select workflow_id, execution_id, count(*) as ends from fold_event
+      where type in ('execution.completed', 'execution.exited', 'execution.failed')
+      group by workflow_id, execution_id
+    ) e join fold_execution x using (workflow_id, execution_id)
+  ) met
+  where ends + known > 1
+  group by workflow_id order by workflow_id
+  on conflict (workflow_id, day, kind) do update set
+    events = q.events + excluded.events, last_at = excluded.last_at,
+    executions = (excluded.executions || q.executions)[1:5];
 end $$;
 
 -- recompute(workflow): counts every execution of a workflow anew under its present settings.

@@ -305,6 +305,7 @@ begin
   perform weir.extend_partitions();
   delete from weir.view_refresh where started_at < at - interval '7 days';
   delete from weir.refresh_request where requested_at < at - interval '7 days';
+  delete from weir.quality_count where day < (at - interval '90 days')::date;
   quarters := weir.drop_quarters(horizon);
   perform weir.drop_access_months(at - interval '1 year');
   commit;

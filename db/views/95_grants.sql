@@ -12,6 +12,7 @@ declare
     'record_events', 'put_workflow', 'workflow_head', 'read_workflow', 'workflow_listing', 'read_analytics',
     'read_contacts', 'read_funnel', 'read_contact_funnel', 'read_actions', 'ask_refresh', 'read_refresh',
     'read_access_log', 'read_distribution', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
+    'read_quality', 'note_refusals',
     -- of whoever has the secret
     'find_key', 'find_webhook', 'find_session', 'is_sign_in_link', 'begin_session', 'end_session',
     -- of nobody's data

@@ -81,6 +81,15 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
     (await sql<{ detail: unknown }[]>`
       select weir.read_execution(${account}, ${workflow}, ${execution}, 10, ${NOW}) as detail`)
       .filter(({ detail }) => detail !== null),
+  read_quality: async (sql, { account, workflow }) =>
+    (await sql<{ quality: unknown }[]>`
+      select weir.read_quality(${account}, ${workflow}, 30) as quality`)
+      .filter(({ quality }) => quality !== null),
+  note_refusals: async (sql, { account, workflow }) =>
+    (await sql<{ noted: number }[]>`
+      select weir.note_refusals(${account}, ${
+      JSON.stringify([{ w: workflow, x: null, k: "future" }])
+    }::text::json) as noted`).filter(({ noted }) => noted > 0),
   erase_contact: async (sql, { account }) =>
     (await sql<{ erased: Record<string, number> }[]>`
       select weir.erase_contact(${account}, ${CONTACT}) as erased`)

@@ -95,6 +95,7 @@ const API: Record<string, ApiRoute> = {
     ),
     good: 400,
   },
+  "GET /api/v1/workflows/:id/quality": read(`${WORKFLOW_PATH}/quality`),
   "POST /api/v1/workflows/:id/analytics/refresh": {
     ...read(`${WORKFLOW_PATH}/analytics/refresh`),
     good: 202,
