@@ -5,12 +5,10 @@
  */
 
 import type { Sql } from "./client.ts";
+import type { Pipeline, RefreshQueued, RefreshRequest } from "./schema.ts";
 
 /** Counts worth a line. */
 export type Counts = Record<string, number>;
-
-/** Who keeps the beat of the jobs. */
-export type Scheduler = "pg_cron" | "worker";
 
 /** One round of a job, or several of which the last is told. */
 export interface JobRound {
@@ -25,54 +23,8 @@ export interface JobRound {
   rounds: number;
 }
 
-/** How a job is doing. */
-export interface JobState {
-  name: string;
-  run_by: Scheduler;
-  every_seconds: number;
-  /** Since it last went well; `null`: never. */
-  lag_seconds: number | null;
-  /** Of the last round; `null` when it went well. */
-  last_error: string | null;
-  runs: number;
-  failures: number;
-}
-
-/** How fresh a materialized view is. */
-export interface ViewState {
-  name: string;
-  /** Since the last refresh that went well began; `null`: never. */
-  age_seconds: number | null;
-  refresh_seconds: number | null;
-  rows: number | null;
-  last_error: string | null;
-}
-
-/** How everything is doing that nobody waits for. */
-export interface Pipeline {
-  scheduler: Scheduler;
-  /** Age of the oldest event that is not counted, seconds; 0 when none waits. */
-  fold_lag_seconds: number;
-  /** Events that are not counted; counted up to {@linkcode QUEUE_COUNT_MAX}. */
-  queued_events: number;
-  jobs: JobState[];
-  views: ViewState[];
-  /** Numbers that the audit found to differ from what lies below them. */
-  drift: number;
-}
-
 /** Counting more would take longer than it tells. */
 export const QUEUE_COUNT_MAX = 100_000;
-
-/** A request to bring a workflow up to date. */
-export interface RefreshRequest {
-  job_id: string;
-  status: "queued" | "running" | "done" | "failed";
-  requested_at: string;
-  started_at: string | null;
-  finished_at: string | null;
-  error: string | null;
-}
 
 /** A difference that the audit found. */
 export interface Drift {
@@ -132,10 +84,8 @@ export async function requestRefresh(
   sql: Sql,
   accountId: number,
   workflowUuid: string,
-): Promise<{ job_id: string; estimated_completion_seconds: number }> {
-  const [row] = await sql<
-    [{ job_id: string; estimated_completion_seconds: number }]
-  >`
+): Promise<Omit<RefreshQueued, "status">> {
+  const [row] = await sql<[Omit<RefreshQueued, "status">]>`
     select * from weir.ask_refresh(${accountId}, ${workflowUuid})`;
   return row;
 }

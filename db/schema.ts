@@ -69,7 +69,13 @@ function storableText(max: number) {
 }
 
 /** Any RFC 9562 UUID, also nil and max; compared and stored in lower case. */
-export const Uuid = z.guid().transform((uuid) => uuid.toLowerCase());
+export const Uuid = z.guid().toLowerCase();
+
+/** An instant as we answer it. */
+const UtcInstant = z.iso.datetime();
+
+/** How many. */
+const Count = z.int().min(0);
 
 /**
  * RFC 3339 with offset, at most microseconds, years 1900 to 9999. Postgres reads
@@ -81,7 +87,8 @@ export const Instant = z.iso.datetime({ offset: true })
     /T\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$/,
     "Must have seconds, and at most microseconds",
   )
-  .regex(/(Z|[+-](0\d|1[0-5]):\d\d)$/, "Must have an offset below 16:00");
+  .regex(/(Z|[+-](0\d|1[0-5]):\d\d)$/, "Must have an offset below 16:00")
+  .meta({ format: "date-time" });
 
 /** A producer's own word for why an execution ended. */
 export const Reason = z.string().regex(/^[a-z][a-z0-9_]{0,63}$/);
@@ -106,17 +113,19 @@ export const EVENT_TYPES = [
 ] as const;
 
 const ofExecution = {
-  /** Chosen by the producer, unique per workflow; the same id again is a duplicate. */
-  id: storableText(ID_LENGTH_MAX),
+  id: storableText(ID_LENGTH_MAX).describe(
+    "Chosen by the producer, unique per workflow; the same id again is a duplicate",
+  ),
   workflow_id: Uuid,
   execution_id: Uuid,
   contact_id: storableText(ID_LENGTH_MAX),
-  /** The producer's clock. */
-  occurred_at: Instant,
-  /** Default: the newest registered when the event is accepted. */
-  workflow_version: z.int().min(1).max(2_147_483_647).optional(),
-  /** Orders events of one execution that share an instant. */
-  sequence: z.int().min(0).optional(),
+  occurred_at: Instant.describe(
+    "By the producer's clock: RFC 3339 with offset, at most microseconds",
+  ),
+  workflow_version: z.int().min(1).max(2_147_483_647).optional()
+    .describe("Default: the newest registered when the event is accepted"),
+  sequence: z.int().min(0).optional()
+    .describe("Orders events of one execution that share an instant"),
 };
 
 /** One fact about an execution, as a producer reports it. */
@@ -136,8 +145,8 @@ export const Event = z.discriminatedUnion("type", [
     ...ofExecution,
     step_id: Uuid,
     status: z.enum(["succeeded", "failed"]),
-    /** Milliseconds, taken to whole microseconds. */
-    duration_ms: z.number().min(0).max(DURATION_MS_MAX),
+    duration_ms: z.number().min(0).max(DURATION_MS_MAX)
+      .describe("Milliseconds, taken to whole microseconds"),
     error: storableText(ERROR_LENGTH_MAX).optional(),
   }).refine((event) => event.status === "failed" || event.error === undefined, {
     path: ["error"],
@@ -152,39 +161,43 @@ export const Event = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("execution.exited"),
     ...ofExecution,
-    reason: Reason,
+    reason: Reason.describe("Your own word, in lower snake case"),
   }),
   z.strictObject({
     type: z.literal("execution.failed"),
     ...ofExecution,
     error: storableText(ERROR_LENGTH_MAX).optional(),
   }),
-]);
+]).meta({ id: "Event" });
 export type Event = z.infer<typeof Event>;
 
 /** Why one event of a request was refused. */
-export interface EventRefusal {
-  /** Position in the request, from 0; for NDJSON the line among non-empty lines. */
-  index: number;
-  /** The event's id, `null` where it has none that can be read. */
-  id: string | null;
-  code:
-    | "invalid_event"
-    | "event_too_old"
-    | "event_in_future"
-    | "event_conflict"
-    | "workflow_not_found";
-  message: string;
-}
+export const EventRefusal = z.strictObject({
+  index: Count.describe(
+    "Position in the request, from 0; for NDJSON the line among non-empty lines",
+  ),
+  id: z.string().max(ID_LENGTH_MAX).nullable()
+    .describe("The event's id, null where it has none that can be read"),
+  code: z.enum([
+    "invalid_event",
+    "event_too_old",
+    "event_in_future",
+    "event_conflict",
+    "workflow_not_found",
+  ]),
+  message: z.string(),
+}).meta({ id: "EventRefusal" });
+export type EventRefusal = z.infer<typeof EventRefusal>;
 
 /** Answer of `POST /events`; `accepted + duplicates + rejected` is what was read. */
-export interface EventReceipt {
-  accepted: number;
-  duplicates: number;
-  rejected: number;
-  /** At most {@linkcode ERRORS_LISTED_MAX}; `rejected` counts all. */
-  errors: EventRefusal[];
-}
+export const EventReceipt = z.strictObject({
+  accepted: Count,
+  duplicates: Count,
+  rejected: Count,
+  errors: z.array(EventRefusal).max(ERRORS_LISTED_MAX)
+    .describe("The first thousand refusals; rejected counts all"),
+}).meta({ id: "EventReceipt" });
+export type EventReceipt = z.infer<typeof EventReceipt>;
 
 /** ISO 8601 duration of weeks, days (24 h), hours, minutes and seconds. */
 export const Duration = z.string().max(64).regex(
@@ -204,18 +217,18 @@ export const Step = z.strictObject({
   name: storableText(200),
   type: z.enum(STEP_TYPES),
   action_type: storableText(64).optional(),
-  /** Place in the funnel, ascending, no two the same. */
-  order: z.int().min(0).max(1_000_000),
-  /** Steps that may follow: several make a branch, none an end. */
-  next: shortList(Uuid, 50).optional(),
-});
+  order: z.int().min(0).max(1_000_000)
+    .describe("Place in the funnel, ascending, no two the same"),
+  next: shortList(Uuid, 50).optional()
+    .describe("Steps that may follow: several make a branch, none an end"),
+}).meta({ id: "Step" });
 export type Step = z.infer<typeof Step>;
 
 export const Goal = z.strictObject({
   goal_id: Uuid,
   type: storableText(64),
   name: storableText(200),
-});
+}).meta({ id: "Goal" });
 export type Goal = z.infer<typeof Goal>;
 
 /** Counted before it is read: a body of a million wrong items is one error. */
@@ -229,10 +242,14 @@ export const WorkflowDefinition = z.strictObject({
   status: z.enum(WORKFLOW_STATUSES).default("active"),
   steps: shortList(Step, STEPS_MAX).default([]),
   goals: shortList(Goal, STEPS_MAX).default([]),
-  conversion_window: Duration.default("P90D"),
-  goal_ends_execution: z.boolean().default(true),
-  /** The user who may read it besides the account's admins. */
-  owner_id: storableText(ID_LENGTH_MAX).nullable().default(null),
+  conversion_window: Duration.default("P90D").describe(
+    "How long after its enrolment an execution can convert: ISO 8601 duration of weeks, days, hours, minutes and seconds",
+  ),
+  goal_ends_execution: z.boolean().default(true)
+    .describe("Whether achieving a goal ends the execution"),
+  owner_id: storableText(ID_LENGTH_MAX).nullable().default(null).describe(
+    "The user who may see it besides the account's admins; a member's own by default",
+  ),
 }).superRefine(({ steps, goals }, ctx) => {
   const ids = new Set(steps.map((step) => step.step_id));
   refuseRepeats(steps, "steps", "step_id", ctx);
@@ -249,7 +266,7 @@ export const WorkflowDefinition = z.strictObject({
       }
     })
   );
-});
+}).meta({ id: "WorkflowDefinition" });
 export type WorkflowDefinition = z.infer<typeof WorkflowDefinition>;
 
 function refuseRepeats<T>(
@@ -272,63 +289,70 @@ function refuseRepeats<T>(
 }
 
 /** One immutable version of a workflow's steps and goals. */
-export interface WorkflowVersion {
-  version: number;
-  created_at: string;
-  steps: Step[];
-  goals: Goal[];
-}
+export const WorkflowVersion = z.strictObject({
+  version: z.int().min(1),
+  created_at: UtcInstant,
+  steps: z.array(Step),
+  goals: z.array(Goal),
+}).meta({ id: "WorkflowVersion" });
+export type WorkflowVersion = z.infer<typeof WorkflowVersion>;
 
 /** Answer of `GET` and `PUT /workflows/{id}`. */
-export interface Workflow {
-  workflow_id: string;
-  /** `null` until it is registered. */
-  name: string | null;
-  status: (typeof WORKFLOW_STATUSES)[number];
-  owner_id: string | null;
-  conversion_window: string;
-  goal_ends_execution: boolean;
-  /** The newest registered version; `null` until it is registered. */
-  version: number | null;
-  /** Of the newest version, in their order. */
-  steps: Step[];
-  goals: Goal[];
-  /** All versions, newest first. */
-  versions: WorkflowVersion[];
-}
+export const Workflow = z.strictObject({
+  workflow_id: Uuid,
+  name: z.string().nullable().describe("null until it is registered"),
+  status: z.enum(WORKFLOW_STATUSES),
+  owner_id: z.string().nullable(),
+  conversion_window: z.string(),
+  goal_ends_execution: z.boolean(),
+  version: z.int().min(1).nullable()
+    .describe("The newest registered version; null until it is registered"),
+  steps: z.array(Step).describe("Of the newest version, in their order"),
+  goals: z.array(Goal),
+  versions: z.array(WorkflowVersion).describe("All of them, newest first"),
+}).meta({ id: "Workflow" });
+export type Workflow = z.infer<typeof Workflow>;
+
+/** Percent with two decimals. */
+const Rate = z.number().nullable()
+  .describe("Percent with two decimals; null where nothing can be divided by");
+export type Rate = z.infer<typeof Rate>;
 
 /** A workflow in a list, with its last 30 days. */
-export interface WorkflowListing {
-  workflow_id: string;
-  name: string | null;
-  status: (typeof WORKFLOW_STATUSES)[number];
-  total_enrolled: number;
-  currently_active: number;
-  completed: number;
-  completion_rate: number | null;
-  goals_achieved: number;
-  conversion_rate: number | null;
-}
+export const WorkflowListing = z.strictObject({
+  workflow_id: Uuid,
+  name: z.string().nullable(),
+  status: z.enum(WORKFLOW_STATUSES),
+  total_enrolled: Count,
+  currently_active: Count,
+  completed: Count,
+  completion_rate: Rate,
+  goals_achieved: Count,
+  conversion_rate: Rate,
+}).meta({ id: "WorkflowListing" });
+export type WorkflowListing = z.infer<typeof WorkflowListing>;
 
 /** `GET /workflows` query. */
 export const WorkflowsQuery = z.strictObject({
-  /** Part of the name, in any case. */
   search: z.string().max(200)
-    .refine(isStorableText, "Must be well-formed text without NUL").optional(),
+    .refine(isStorableText, "Must be well-formed text without NUL").optional()
+    .describe("Part of the name, in any case"),
   status: z.enum(WORKFLOW_STATUSES).optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  /** `next_cursor` of the page before: a name of 200 characters, as base64 of UTF-8. */
-  cursor: z.string().max(4_096).optional(),
+  // A name of 200 characters, as base64 of UTF-8.
+  cursor: z.string().max(4_096).optional()
+    .describe("next_cursor of the page before"),
 });
 export type WorkflowsQuery = z.infer<typeof WorkflowsQuery>;
 
 /** Answer of `GET /workflows`. */
-export interface WorkflowList {
-  as_of: string;
-  workflows: WorkflowListing[];
-  /** Ask with it for the next page; `null` on the last one. */
-  next_cursor: string | null;
-}
+export const WorkflowList = z.strictObject({
+  as_of: UtcInstant,
+  workflows: z.array(WorkflowListing),
+  next_cursor: z.string().nullable()
+    .describe("Ask with it for the next page; null on the last one"),
+}).meta({ id: "WorkflowList" });
+export type WorkflowList = z.infer<typeof WorkflowList>;
 
 /**
  * Names of three letters that are the same zone everywhere. Of the others Postgres
@@ -375,26 +399,26 @@ const LocalDate = z.iso.date()
 
 /** Query of every read of a workflow's numbers. */
 export const AnalyticsQuery = z.strictObject({
-  /** First local date of the range. */
-  start_date: LocalDate,
-  /** Last local date of the range, included. */
-  end_date: LocalDate,
-  /** Default: the account's. */
-  tz: TimeZone.optional(),
-  granularity: z.enum(GRANULARITIES).default("daily"),
-  attribution: z.enum(ATTRIBUTIONS).default("cohort"),
-  /**
-   * `contact` counts each contact once a number, above and below the line. Needs the
-   * detail, so the range must not begin more than 90 days ago. Actions are counted by
-   * execution whatever it says.
-   */
-  unit: z.enum(UNITS).default("execution"),
-  /** As many days directly before, the same dates a year back, or those given. */
-  compare: z.enum(COMPARES).default("none"),
-  compare_start: LocalDate.optional(),
-  compare_end: LocalDate.optional(),
-  /** Only executions enrolled in this version; default: all. */
-  version: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
+  start_date: LocalDate.describe("First local date of the range"),
+  end_date: LocalDate.describe("Last local date of the range, included"),
+  tz: TimeZone.optional().describe("IANA time zone; default: the account's"),
+  granularity: z.enum(GRANULARITIES).default("daily")
+    .describe("Length of a bucket of the trends"),
+  attribution: z.enum(ATTRIBUTIONS).default("cohort").describe(
+    "Whether a fact belongs to the day its execution was enrolled or to the day it happened",
+  ),
+  unit: z.enum(UNITS).default("execution").describe(
+    "contact counts each contact once a number, above and below the line. The range must not begin more than 90 days ago. Actions are counted by execution whatever it says",
+  ),
+  compare: z.enum(COMPARES).default("none").describe(
+    "As many days directly before, the same dates a year back, or those of compare_start and compare_end",
+  ),
+  compare_start: LocalDate.optional()
+    .describe("First date to compare with; with compare=custom alone"),
+  compare_end: LocalDate.optional()
+    .describe("Last date to compare with, included; with compare=custom alone"),
+  version: z.coerce.number().int().min(1).max(2_147_483_647).optional()
+    .describe("Only executions enrolled in this version; default: all"),
 }).superRefine((query, ctx) => {
   const daysMax = RANGE_DAYS_MAX[query.granularity];
   refuseRange(query, "start_date", "end_date", daysMax, ctx);
@@ -435,219 +459,329 @@ function refuseRange<Key extends string>(
 }
 export type AnalyticsQuery = z.infer<typeof AnalyticsQuery>;
 
-/** What was asked for, and what was answered. Instants are UTC, `end` is not in it. */
-export interface Period {
-  start_date: string;
-  end_date: string;
-  tz: string;
-  tz_effective: string;
-  start: string;
-  end: string;
-  granularity: Granularity;
-  attribution: Attribution;
-  unit: Unit;
-}
+/** What was asked for, and what was answered. */
+export const Period = z.strictObject({
+  start_date: LocalDate,
+  end_date: LocalDate,
+  tz: z.string().describe("The zone that was asked for"),
+  tz_effective: z.string().describe("The zone that was answered in"),
+  start: UtcInstant,
+  end: UtcInstant.describe("The first instant after the range"),
+  granularity: z.enum(GRANULARITIES),
+  attribution: z.enum(ATTRIBUTIONS),
+  unit: z.enum(UNITS),
+}).meta({ id: "Period" });
+export type Period = z.infer<typeof Period>;
 
-/** Percent with two decimals; `null` where nothing can be divided by. */
-export type Rate = number | null;
+/** A duration as it is answered. */
+const Seconds = z.number().nullable()
+  .describe("Seconds with three decimals; null where nothing was measured");
+export type Seconds = z.infer<typeof Seconds>;
 
-/** Seconds with three decimals; `null` where nothing was measured. */
-export type Seconds = number | null;
+/** Part of a whole. */
+const Share = z.number().min(0).max(100)
+  .describe("Percent; those of a list sum to exactly 100");
 
-/**
- * The headline numbers of a range. With `unit=contact` a contact counts once in each:
- * it is enrolled, completed or converted, is active or in progress, left for a reason,
- * came from a source or achieved a goal, if any of its executions that count did. So it
- * may be in several rows of a list, and both completed and in progress; settled are
- * those of whom nothing runs. Durations and times stay those of executions, each once.
- */
-export interface Summary {
-  total_enrolled: number;
-  /** Running at the range's end, or now, whenever enrolled. */
-  currently_active: number;
-  completed: number;
-  completion_rate: Rate;
-  goals_achieved: number;
-  conversion_rate: Rate;
-  average_duration_seconds: Seconds;
-  /** Two decimals. */
-  average_duration_hours: number | null;
-  median_duration_seconds: Seconds;
-  p95_duration_seconds: Seconds;
-  /** Of those enrolled in the range, in both attributions. */
-  in_progress: number;
-  settled: number;
-  settled_completion_rate: Rate;
-  settled_conversion_rate: Rate;
-  /** Enrolments per bucket that has begun, two decimals. */
-  enrollment_rate: number | null;
-  /** Shares sum to exactly 100. */
-  enrollment_sources: { source: string; count: number; share: number }[];
-  exit_reasons: { reason: string; count: number; share: number }[];
-  goal_breakdown: {
-    goal_id: string;
-    /** `null` where no version names it. */
-    goal_name: string | null;
-    achieved: number;
-    rate: Rate;
-    first: number;
-  }[];
-  time_to_conversion: {
-    average: Seconds;
-    median: Seconds;
-    p95: Seconds;
-    fastest: Seconds;
-    slowest: Seconds;
-  };
-}
+/** The headline numbers of a range. */
+export const Summary = z.strictObject({
+  total_enrolled: Count,
+  currently_active: Count
+    .describe("Running at the range's end, or now, whenever enrolled"),
+  completed: Count,
+  completion_rate: Rate,
+  goals_achieved: Count,
+  conversion_rate: Rate,
+  average_duration_seconds: Seconds,
+  average_duration_hours: z.number().nullable().describe("Two decimals"),
+  median_duration_seconds: Seconds,
+  p95_duration_seconds: Seconds,
+  in_progress: Count
+    .describe("Of those enrolled in the range, in both attributions"),
+  settled: Count.describe("Enrolled in the range and ended"),
+  settled_completion_rate: Rate,
+  settled_conversion_rate: Rate,
+  enrollment_rate: z.number().nullable()
+    .describe("Enrolments per bucket that has begun, two decimals"),
+  enrollment_sources: z.array(z.strictObject({
+    source: z.enum(SOURCES),
+    count: Count,
+    share: Share,
+  })),
+  exit_reasons: z.array(z.strictObject({
+    reason: z.string(),
+    count: Count,
+    share: Share,
+  })),
+  goal_breakdown: z.array(z.strictObject({
+    goal_id: Uuid,
+    goal_name: z.string().nullable()
+      .describe("null where no version names it"),
+    achieved: Count,
+    rate: Rate,
+    first: Count.describe("Executions whose conversion it is"),
+  })),
+  time_to_conversion: z.strictObject({
+    average: Seconds,
+    median: Seconds,
+    p95: Seconds,
+    fastest: Seconds,
+    slowest: Seconds,
+  }),
+}).meta({
+  id: "Summary",
+  description:
+    "With unit=contact a contact counts once in each number: it is enrolled, completed or converted, is active or in progress, left for a reason, came from a source or achieved a goal, if any of its executions that count did. So it may be in several rows of a list, and both completed and in progress; settled are those of whom nothing runs. Durations and times stay those of executions, each once.",
+});
+export type Summary = z.infer<typeof Summary>;
 
-/** A count or a mean, then and now; `null` where nothing was measured, or contacts are not kept. */
-export interface Change {
-  current: number | null;
-  previous: number | null;
-  change: number | null;
-  /** Two decimals; `null` where previous is 0 or unknown. */
-  change_percent: number | null;
-}
+/** A count or a mean, then and now. */
+export const Change = z.strictObject({
+  current: z.number().nullable(),
+  previous: z.number().nullable(),
+  change: z.number().nullable(),
+  change_percent: z.number().nullable()
+    .describe("Two decimals; null where previous is 0 or unknown"),
+}).meta({
+  id: "Change",
+  description:
+    "null where nothing was measured, or contacts are not kept any more",
+});
+export type Change = z.infer<typeof Change>;
 
-/** The same numbers of another range. A rate's change is in percentage points. */
-export interface Comparison {
-  /** What was compared with: broken off after as long as the range has lasted. */
-  period: {
-    start_date: string;
-    end_date: string;
-    tz_effective: string;
-    start: string;
-    end: string;
-  };
-  total_enrolled: Change;
-  completed: Change;
-  completion_rate: Omit<Change, "change_percent">;
-  goals_achieved: Change;
-  conversion_rate: Omit<Change, "change_percent">;
-  average_duration_seconds: Change;
-}
+/** A rate, then and now. */
+export const RateChange = Change.omit({ change_percent: true })
+  .meta({ id: "RateChange", description: "Change in percentage points" });
 
-/**
- * One bucket of a trend. With `unit=contact` each number is of different contacts, so
- * buckets do not add up to the summary.
- */
-export interface TrendPoint {
-  /** Local date the bucket begins on. */
-  date: string;
-  /** Local: `2026-11-23`, `2026-W48`, `2026-11`, or `2026-11-23T14:00+01:00`. */
-  label: string;
-  start: string;
-  end: string;
-  /** By event: what happened in the bucket. */
-  new_enrollments: number;
-  completions: number;
-  conversions: number;
-  exits: number;
-  /** By cohort: what became of those enrolled in the bucket. */
-  cohort_completed: number;
-  cohort_converted: number;
-  in_progress: number;
-  /** Enrolled from the range's start to the bucket's end. */
-  total_enrolled: number;
-  /** Running at the bucket's end, or now. */
-  currently_active: number;
-}
+/** The same numbers of another range. */
+export const Comparison = z.strictObject({
+  period: z.strictObject({
+    start_date: LocalDate,
+    end_date: LocalDate,
+    tz_effective: z.string(),
+    start: UtcInstant,
+    end: UtcInstant,
+  }).describe(
+    "What was compared with: broken off after as long as the range has lasted",
+  ),
+  total_enrolled: Change,
+  completed: Change,
+  completion_rate: RateChange,
+  goals_achieved: Change,
+  conversion_rate: RateChange,
+  average_duration_seconds: Change,
+}).meta({ id: "Comparison" });
+export type Comparison = z.infer<typeof Comparison>;
+
+/** One bucket of a trend. */
+export const TrendPoint = z.strictObject({
+  date: LocalDate.describe("Local date the bucket begins on"),
+  label: z.string().describe(
+    "Local: 2026-11-23, 2026-W48, 2026-11, or 2026-11-23T14:00+01:00",
+  ),
+  start: UtcInstant,
+  end: UtcInstant,
+  new_enrollments: Count.describe("What happened in the bucket, as the next 3"),
+  completions: Count,
+  conversions: Count,
+  exits: Count.describe("Ended by leaving or an error"),
+  cohort_completed: Count
+    .describe("What became of those enrolled in the bucket, as the next 2"),
+  cohort_converted: Count,
+  in_progress: Count,
+  total_enrolled: Count
+    .describe("Enrolled from the range's start to the bucket's end"),
+  currently_active: Count.describe("Running at the bucket's end, or now"),
+}).meta({
+  id: "TrendPoint",
+  description:
+    "With unit=contact each number is of different contacts, so buckets do not add up to the summary.",
+});
+export type TrendPoint = z.infer<typeof TrendPoint>;
+
+/** What every read of a workflow's numbers begins with. */
+const numbersOfWorkflow = {
+  workflow_id: Uuid,
+  as_of: UtcInstant
+    .describe("The instant up to which the numbers are complete"),
+  period: Period,
+};
 
 /** Answer of `GET /workflows/{id}/analytics`. */
-export interface Analytics {
-  workflow_id: string;
-  as_of: string;
-  period: Period;
-  summary: Summary;
-  trends: TrendPoint[];
-  /** `null` where none was asked for. */
-  comparison: Comparison | null;
-}
+export const Analytics = z.strictObject({
+  ...numbersOfWorkflow,
+  summary: Summary,
+  trends: z.array(TrendPoint),
+  comparison: Comparison.nullable().describe("null where none was asked for"),
+}).meta({ id: "Analytics" });
+export type Analytics = z.infer<typeof Analytics>;
 
-/**
- * One step of a funnel: `entered = completed + dropped_off + goal_exits + in_progress`.
- * With `unit=contact` a contact counts once, with the best that became of its executions
- * there: completed, else a goal exit, else in progress, else dropped off. Then
- * `left_after` are those who left after it and of whom no other execution completed it
- * and went on; times and visits stay those of all executions.
- */
-export interface FunnelStep {
-  step_id: string;
-  /** The id where no version names it. */
-  step_name: string;
-  step_type: (typeof STEP_TYPES)[number] | null;
-  step_order: number;
-  entered: number;
-  completed: number;
-  dropped_off: number;
-  goal_exits: number;
-  in_progress: number;
-  left_after: number;
-  conversion_rate: Rate;
-  drop_off_rate: Rate;
-  average_time_seconds: Seconds;
-  median_time_seconds: Seconds;
-  p95_time_seconds: Seconds;
-  visits: number;
-  /** Against as many days directly before. */
-  vs_previous_period: RateDifference;
-  /** Against every cohort still kept as days and enrolled before the range's end; days know no contacts. */
-  vs_workflow_average: RateDifference;
-}
+/** How two rates differ. */
+export const RateDifference = z.strictObject({
+  conversion_rate: z.number().nullable(),
+  drop_off_rate: z.number().nullable(),
+}).meta({
+  id: "RateDifference",
+  description:
+    "Percentage points of the rates as shown; null where either rate is",
+});
+export type RateDifference = z.infer<typeof RateDifference>;
 
-/** Percentage points of the rates as shown; `null` where either is. */
-export interface RateDifference {
-  conversion_rate: number | null;
-  drop_off_rate: number | null;
-}
+/** One step of a funnel. */
+export const FunnelStep = z.strictObject({
+  step_id: Uuid,
+  step_name: z.string().describe("The id where no version names it"),
+  step_type: z.enum(STEP_TYPES).nullable(),
+  step_order: Count,
+  entered: Count,
+  completed: Count,
+  dropped_off: Count,
+  goal_exits: Count,
+  in_progress: Count,
+  left_after: Count,
+  conversion_rate: Rate,
+  drop_off_rate: Rate,
+  average_time_seconds: Seconds,
+  median_time_seconds: Seconds,
+  p95_time_seconds: Seconds,
+  visits: Count,
+  vs_previous_period: RateDifference
+    .describe("Against as many days directly before"),
+  vs_workflow_average: RateDifference.describe(
+    "Against every cohort still kept as days and enrolled before the range's end; days know no contacts",
+  ),
+}).meta({
+  id: "FunnelStep",
+  description:
+    "entered = completed + dropped_off + goal_exits + in_progress. With unit=contact a contact counts once, with the best that became of its executions there: completed, else a goal exit, else in progress, else dropped off. Then left_after are those who left after it and of whom no other execution completed it and went on; times and visits stay those of all executions.",
+});
+export type FunnelStep = z.infer<typeof FunnelStep>;
 
 /** Answer of `GET /workflows/{id}/analytics/funnel`. */
-export interface Funnel {
-  workflow_id: string;
-  as_of: string;
-  period: Period;
-  funnel_steps: FunnelStep[];
-  overall_conversion: Rate;
-  drop_off_points: {
-    step_id: string;
-    step_name: string;
-    entered: number;
-    dropped_off: number;
-    drop_off_rate: Rate;
-  }[];
-  bottleneck_step: string | null;
-  slowest_step: string | null;
-}
+export const Funnel = z.strictObject({
+  ...numbersOfWorkflow,
+  funnel_steps: z.array(FunnelStep),
+  overall_conversion: Rate,
+  drop_off_points: z.array(z.strictObject({
+    step_id: Uuid,
+    step_name: z.string(),
+    entered: Count,
+    dropped_off: Count,
+    drop_off_rate: Rate,
+  })).max(3).describe("Where most drop off, by rate"),
+  bottleneck_step: Uuid.nullable().describe("The first of drop_off_points"),
+  slowest_step: Uuid.nullable().describe("The step of the highest mean time"),
+}).meta({ id: "Funnel" });
+export type Funnel = z.infer<typeof Funnel>;
 
-/** How an action fares: below 80 % success, below 95 %, above 5,000 ms mean, else fine. */
-export type Health = "error" | "warning" | "slow" | "ok";
+/** How an action fares. */
+export const Health = z.enum(["error", "warning", "slow", "ok"]).describe(
+  "Below 80 % success, below 95 %, above 5,000 ms mean, else fine",
+);
+export type Health = z.infer<typeof Health>;
 
-/** One row of the action table. Milliseconds have three decimals. */
-export interface ActionMetrics {
-  action_id: string;
-  /** The id where no version names it. */
-  action_name: string;
-  action_type: string | null;
-  executions: number;
-  successes: number;
-  failures: number;
-  success_rate: Rate;
-  error_rate: Rate;
-  average_duration_ms: number | null;
-  p50_duration_ms: number | null;
-  p95_duration_ms: number | null;
-  p99_duration_ms: number | null;
-  health: Health;
-}
+const Milliseconds = z.number().nullable()
+  .describe(
+    "Milliseconds with three decimals; null where nothing was measured",
+  );
+
+/** One row of the action table. */
+export const ActionMetrics = z.strictObject({
+  action_id: Uuid.describe("The step's id"),
+  action_name: z.string().describe("The id where no version names it"),
+  action_type: z.string().nullable(),
+  executions: Count,
+  successes: Count,
+  failures: Count,
+  success_rate: Rate,
+  error_rate: Rate,
+  average_duration_ms: Milliseconds,
+  p50_duration_ms: Milliseconds,
+  p95_duration_ms: Milliseconds,
+  p99_duration_ms: Milliseconds,
+  health: Health,
+}).meta({ id: "ActionMetrics" });
+export type ActionMetrics = z.infer<typeof ActionMetrics>;
 
 /** Answer of `GET /workflows/{id}/analytics/actions`. */
-export interface Actions {
-  workflow_id: string;
-  as_of: string;
-  period: Period;
-  actions: ActionMetrics[];
-}
+export const Actions = z.strictObject({
+  ...numbersOfWorkflow,
+  actions: z.array(ActionMetrics).describe("Worst first"),
+}).meta({ id: "Actions" });
+export type Actions = z.infer<typeof Actions>;
+
+/** Answer of `POST /workflows/{id}/analytics/refresh`. */
+export const RefreshQueued = z.strictObject({
+  status: z.literal("queued"),
+  job_id: Uuid,
+  estimated_completion_seconds: z.number().min(0),
+}).meta({ id: "RefreshQueued" });
+export type RefreshQueued = z.infer<typeof RefreshQueued>;
+
+/** What became of a request to bring a workflow up to date. */
+export const RefreshRequest = z.strictObject({
+  job_id: Uuid,
+  status: z.enum(["queued", "running", "done", "failed"]),
+  requested_at: UtcInstant,
+  started_at: UtcInstant.nullable(),
+  finished_at: UtcInstant.nullable(),
+  error: z.string().nullable(),
+}).meta({ id: "RefreshRequest" });
+export type RefreshRequest = z.infer<typeof RefreshRequest>;
+
+/** Who keeps the beat of the jobs. */
+export const Scheduler = z.enum(["pg_cron", "worker"]);
+export type Scheduler = z.infer<typeof Scheduler>;
+
+/** How a job is doing. */
+export const JobState = z.strictObject({
+  name: z.string(),
+  run_by: Scheduler,
+  every_seconds: z.number(),
+  lag_seconds: z.number().nullable()
+    .describe("Since it last went well; null: never"),
+  last_error: z.string().nullable()
+    .describe("Of the last round; null when it went well"),
+  runs: Count,
+  failures: Count,
+}).meta({ id: "JobState" });
+export type JobState = z.infer<typeof JobState>;
+
+/** How fresh a materialized view is. */
+export const ViewState = z.strictObject({
+  name: z.string(),
+  age_seconds: z.number().nullable()
+    .describe("Since the last refresh that went well began; null: never"),
+  refresh_seconds: z.number().nullable(),
+  rows: Count.nullable(),
+  last_error: z.string().nullable(),
+}).meta({ id: "ViewState" });
+export type ViewState = z.infer<typeof ViewState>;
+
+const pipeline = {
+  scheduler: Scheduler.describe("Who keeps the beat of the jobs"),
+  fold_lag_seconds: z.number().min(0)
+    .describe("Age of the oldest event that is not counted; 0: none waits"),
+  queued_events: Count.describe("Not counted yet; at most 100,000 are told"),
+  jobs: z.array(JobState),
+  views: z.array(ViewState),
+};
+
+/** How everything is doing that nobody waits for. */
+export type Pipeline = z.infer<z.ZodObject<typeof pipeline>> & {
+  /** Numbers that the audit found to differ from what lies below them. */
+  drift: number;
+};
+
+/** Answer of `GET /readyz` while it can work. */
+export const Readiness = z.strictObject({
+  status: z.enum(["ready", "behind"]).describe(
+    "behind: events are accepted, and counted later than usual",
+  ),
+  database: z.literal("ok"),
+  alerts: z.array(z.string()).describe("What somebody should look at"),
+  ...pipeline,
+}).meta({ id: "Readiness" });
+export type Readiness = z.infer<typeof Readiness>;
 
 /** How long conversions took, from enrolment on. */
 export interface Distribution {
@@ -664,11 +798,9 @@ export interface Distribution {
 
 /** `GET /workflows/{id}/analytics/stream` query: a read's, and where to go on. */
 export const StreamQuery = AnalyticsQuery.safeExtend({
-  /**
-   * The `id` of the last message that a client has; for those that cannot send the
-   * header `Last-Event-ID`, which wins.
-   */
-  last_event_id: z.string().max(64).optional(),
+  last_event_id: z.string().max(64).optional().describe(
+    "The id of the last message that the client has; for those that cannot send the header Last-Event-ID, which wins",
+  ),
 });
 export type StreamQuery = z.infer<typeof StreamQuery>;
 
@@ -798,34 +930,40 @@ function commaList<Item extends z.ZodType>(item: Item) {
 }
 
 const ofExecutions = {
-  /** Local dates, both included, and their zone: as of {@linkcode AnalyticsQuery}. */
-  start_date: LocalDate.optional(),
-  end_date: LocalDate.optional(),
-  tz: TimeZone.optional(),
-  /** Instead of dates, `end` not included: those of a bucket of a trend. */
-  start: Instant.optional(),
-  end: Instant.optional(),
-  /**
-   * `cohort`: the range is of the enrolment. `event`: whatever else is asked for must
-   * have happened in it: the end for `status` and `reason`, the conversion, the goal.
-   */
-  attribution: z.enum(ATTRIBUTIONS).default("cohort"),
-  version: z.coerce.number().int().min(1).max(2_147_483_647).optional(),
-  status: commaList(z.enum(EXECUTION_STATUSES)).optional(),
-  source: commaList(z.enum(SOURCES)).optional(),
-  reason: commaList(Reason).optional(),
+  start_date: LocalDate.optional().describe("First local date of the range"),
+  end_date: LocalDate.optional()
+    .describe("Last local date of the range, included"),
+  tz: TimeZone.optional().describe("IANA time zone; default: the account's"),
+  start: Instant.optional().describe(
+    "Instead of dates: an instant, as a bucket of a trend begins with",
+  ),
+  end: Instant.optional().describe("The first instant after the range"),
+  attribution: z.enum(ATTRIBUTIONS).default("cohort").describe(
+    "cohort: the range is of the enrolment. event: of the end for status and reason, of the conversion for converted, of the goal for goal_id; where none of these is asked for, of the enrolment",
+  ),
+  version: z.coerce.number().int().min(1).max(2_147_483_647).optional()
+    .describe("Of the enrolment"),
+  status: commaList(z.enum(EXECUTION_STATUSES)).optional()
+    .describe(`Of ${EXECUTION_STATUSES.join(", ")}; several with commas`),
+  source: commaList(z.enum(SOURCES)).optional()
+    .describe(`Of ${SOURCES.join(", ")}; several with commas`),
+  reason: commaList(Reason).optional()
+    .describe("Why it ended; several with commas"),
   converted: z.enum(["true", "false"]).optional(),
   goal_id: Uuid.optional(),
-  /** Achieved it at all, or as its first one, which is the conversion. */
-  goal: z.enum(["achieved", "first"]).optional(),
+  goal: z.enum(["achieved", "first"]).optional().describe(
+    "Achieved it at all, which is the default, or as its first one, which is the conversion",
+  ),
   step_id: Uuid.optional(),
-  /** What became of the execution there. Default: entered. */
-  step: z.enum(STEP_OUTCOMES).optional(),
-  /** Enrolled before this instant, or now, and not ended before it. */
-  running_at: Instant.optional(),
-  /** Begin of an execution's or contact's id, or words of an error or reason. */
+  step: z.enum(STEP_OUTCOMES).optional()
+    .describe("What became of the execution there; default: entered"),
+  running_at: Instant.optional()
+    .describe("Enrolled before this instant, or now, and not ended before it"),
   text: z.string().min(1).max(SEARCH_LENGTH_MAX)
-    .refine(isStorableText, "Must be well-formed text without NUL").optional(),
+    .refine(isStorableText, "Must be well-formed text without NUL").optional()
+    .describe(
+      "Begin of an execution's or contact's id, or words of an error or reason",
+    ),
 };
 
 /** What of two parameters makes no sense without the other. */
@@ -877,93 +1015,95 @@ export type ExecutionsFilter = z.infer<typeof ExecutionsFilter>;
 export const ExecutionsQuery = z.strictObject({
   ...ofExecutions,
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  /** `next_cursor` of the page before. */
-  cursor: z.string().max(256).optional(),
+  cursor: z.string().max(256).optional()
+    .describe("next_cursor of the page before"),
 }).superRefine(refuseHalves);
 export type ExecutionsQuery = z.infer<typeof ExecutionsQuery>;
 
 /** An execution as it is now. */
-export interface Execution {
-  execution_id: string;
-  contact_id: string | null;
-  /** `null` until its enrolment has arrived; until then it counts nowhere. */
-  status: (typeof EXECUTION_STATUSES)[number] | null;
-  source: (typeof SOURCES)[number] | null;
-  /** Of the workflow, when it was enrolled. */
-  version: number | null;
-  enrolled_at: string | null;
-  /** `null` while it runs, as are the next two. */
-  ended_at: string | null;
-  end_reason: string | null;
-  /** Enrolment to end. */
-  duration_seconds: Seconds;
-  converted_at: string | null;
-  /** The goal that converted it. */
-  goal_id: string | null;
-  /** Entered and not completed: where it is, or was when it ended. */
-  open_steps: {
-    step_id: string;
-    /** The id where no version names it. */
-    step_name: string;
-    entered_at: string;
-  }[];
-}
+export const Execution = z.strictObject({
+  execution_id: Uuid,
+  contact_id: z.string().nullable(),
+  status: z.enum(EXECUTION_STATUSES).nullable().describe(
+    "null until its enrolment has arrived; until then it counts nowhere",
+  ),
+  source: z.enum(SOURCES).nullable(),
+  version: z.int().min(1).nullable()
+    .describe("Of the workflow, when it was enrolled"),
+  enrolled_at: UtcInstant.nullable(),
+  ended_at: UtcInstant.nullable()
+    .describe("null while it runs, as are the next two"),
+  end_reason: z.string().nullable(),
+  duration_seconds: Seconds.describe("Enrolment to end"),
+  converted_at: UtcInstant.nullable(),
+  goal_id: Uuid.nullable().describe("The goal that converted it"),
+  open_steps: z.array(z.strictObject({
+    step_id: Uuid,
+    step_name: z.string().describe("The id where no version names it"),
+    entered_at: UtcInstant,
+  })).describe(
+    "Entered and not completed: where it is, or was when it ended",
+  ),
+}).meta({ id: "Execution" });
+export type Execution = z.infer<typeof Execution>;
 
 /** Answer of `GET /workflows/{id}/executions`, newest enrolment first. */
-export interface ExecutionList {
-  workflow_id: string;
-  as_of: string;
-  executions: Execution[];
-  /** Ask with it for the next page; `null` on the last one. */
-  next_cursor: string | null;
-}
-
-/** Answer of `GET /workflows/{id}/executions/{execution_id}`. */
-export interface ExecutionDetail extends Execution {
-  workflow_id: string;
-  as_of: string;
-  /** In the order they were entered. */
-  steps: {
-    step_id: string;
-    step_name: string;
-    entered_at: string;
-    /** `null` while it is open, as is the time. */
-    completed_at: string | null;
-    visits: number;
-    time_seconds: Seconds;
-  }[];
-  /** Achieved, by the rules that count. */
-  goals: {
-    goal_id: string;
-    /** `null` where no version names it. */
-    goal_name: string | null;
-    achieved_at: string;
-    is_conversion: boolean;
-  }[];
-  /** In their order, the first {@linkcode EVENTS_SHOWN_MAX}. */
-  events: ExecutionEvent[];
-  events_total: number;
-}
+export const ExecutionList = z.strictObject({
+  workflow_id: Uuid,
+  as_of: UtcInstant,
+  executions: z.array(Execution),
+  next_cursor: z.string().nullable()
+    .describe("Ask with it for the next page; null on the last one"),
+}).meta({ id: "ExecutionList" });
+export type ExecutionList = z.infer<typeof ExecutionList>;
 
 /** Most events of one execution that are shown. */
 export const EVENTS_SHOWN_MAX = 1_000;
 
 /** An event as it was reported; what its type does not have is left out. */
-export interface ExecutionEvent {
-  id: string;
-  type: (typeof EVENT_TYPES)[number];
-  occurred_at: string;
-  sequence: number;
-  source?: (typeof SOURCES)[number];
-  step_id?: string;
-  step_name?: string;
-  goal_id?: string;
-  goal_name?: string;
-  status?: "succeeded" | "failed";
-  duration_ms?: number;
-  error?: string;
-  reason?: string;
-}
+export const ExecutionEvent = z.strictObject({
+  id: z.string(),
+  type: z.enum(EVENT_TYPES),
+  occurred_at: UtcInstant,
+  sequence: Count,
+  source: z.enum(SOURCES).optional(),
+  step_id: Uuid.optional(),
+  step_name: z.string().optional(),
+  goal_id: Uuid.optional(),
+  goal_name: z.string().optional(),
+  status: z.enum(["succeeded", "failed"]).optional(),
+  duration_ms: z.number().min(0).optional(),
+  error: z.string().optional(),
+  reason: z.string().optional(),
+}).meta({ id: "ExecutionEvent" });
+export type ExecutionEvent = z.infer<typeof ExecutionEvent>;
+
+/** Answer of `GET /workflows/{id}/executions/{execution_id}`. */
+export const ExecutionDetail = z.strictObject({
+  ...Execution.shape,
+  workflow_id: Uuid,
+  as_of: UtcInstant,
+  steps: z.array(z.strictObject({
+    step_id: Uuid,
+    step_name: z.string(),
+    entered_at: UtcInstant,
+    completed_at: UtcInstant.nullable()
+      .describe("null while it is open, as is the time"),
+    visits: Count,
+    time_seconds: Seconds,
+  })).describe("In the order they were entered"),
+  goals: z.array(z.strictObject({
+    goal_id: Uuid,
+    goal_name: z.string().nullable()
+      .describe("null where no version names it"),
+    achieved_at: UtcInstant,
+    is_conversion: z.boolean(),
+  })).describe("Achieved, by the rules that count"),
+  events: z.array(ExecutionEvent).max(EVENTS_SHOWN_MAX)
+    .describe("The first thousand, in their order"),
+  events_total: Count,
+}).meta({ id: "ExecutionDetail" });
+export type ExecutionDetail = z.infer<typeof ExecutionDetail>;
 
 /** The path of a contact. */
 export const ContactPath = z.strictObject({
@@ -971,10 +1111,11 @@ export const ContactPath = z.strictObject({
 });
 
 /** Answer of `DELETE /contacts/{contact_id}`: what was of it; 0 where it is not known. */
-export interface ErasedContact {
-  executions: number;
-  events: number;
-}
+export const ErasedContact = z.strictObject({
+  executions: Count,
+  events: Count,
+}).meta({ id: "ErasedContact" });
+export type ErasedContact = z.infer<typeof ErasedContact>;
 
 /** What a credential may do. */
 export const SCOPES = [
@@ -995,49 +1136,58 @@ export const QualityQuery = z.strictObject({
 });
 
 /** What can be wrong with an event that arrives; `db/migrations/0011_producers.sql` says each. */
-export type QualityKind =
-  | "duplicate"
-  | "conflict"
-  | "late"
-  | "future"
-  | "too_old"
-  | "invalid"
-  | "conflicting_end";
+export const QualityKind = z.enum([
+  "duplicate",
+  "conflict",
+  "late",
+  "future",
+  "too_old",
+  "invalid",
+  "conflicting_end",
+]);
+export type QualityKind = z.infer<typeof QualityKind>;
 
-/** Answer of `GET /workflows/{id}/quality`. Lists of executions are examples, at most five. */
-export interface Quality {
-  workflow_id: string;
-  since: string;
-  /** One of each kind, also where there was none. */
-  arrivals: {
-    kind: QualityKind;
-    events: number;
-    last_at: string | null;
-    executions: string[];
-  }[];
-  /** Steps that events name and no version defines; empty while nothing is defined. */
-  unknown_steps: {
-    step_id: string;
-    entered: number;
-    actions: number;
-    executions: string[];
-  }[];
-  /** Steps that nobody completed, and that executions ended in. */
-  never_completed: {
-    step_id: string;
-    step_name: string | null;
-    entered: number;
-    left_open: number;
-    executions: string[];
-  }[];
-  /** Steps that were entered though no step before them in the definition was. */
-  forbidden_transitions: {
-    /** The step entered last before; `null` where it was the first. */
-    from_step_id: string | null;
-    to_step_id: string;
-    count: number;
-    executions: string[];
-  }[];
-  /** Of the newest executions, whose transitions were looked at. */
-  checked_executions: number;
-}
+/** Where to look. */
+const ExampleExecutions = z.array(Uuid).max(5)
+  .describe("Examples of executions");
+
+/** Answer of `GET /workflows/{id}/quality`. */
+export const Quality = z.strictObject({
+  workflow_id: Uuid,
+  since: UtcInstant,
+  arrivals: z.array(z.strictObject({
+    kind: QualityKind,
+    events: Count,
+    last_at: UtcInstant.nullable(),
+    executions: ExampleExecutions,
+  })).describe("One of each kind, also where there was none"),
+  unknown_steps: z.array(z.strictObject({
+    step_id: Uuid,
+    entered: Count,
+    actions: Count,
+    executions: ExampleExecutions,
+  })).describe(
+    "Steps that events name and no version defines; empty while nothing is defined",
+  ),
+  never_completed: z.array(z.strictObject({
+    step_id: Uuid,
+    step_name: z.string().nullable(),
+    entered: Count,
+    left_open: Count,
+    executions: ExampleExecutions,
+  })).describe("Steps that nobody completed, and that executions ended in"),
+  forbidden_transitions: z.array(z.strictObject({
+    from_step_id: Uuid.nullable().describe(
+      "The step entered last before; null where it was the first",
+    ),
+    to_step_id: Uuid,
+    count: Count,
+    executions: ExampleExecutions,
+  })).describe(
+    "Steps that were entered though no step before them in the definition was",
+  ),
+  checked_executions: Count.describe(
+    "Of the newest executions, whose transitions were looked at",
+  ),
+}).meta({ id: "Quality" });
+export type Quality = z.infer<typeof Quality>;

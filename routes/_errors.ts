@@ -7,10 +7,12 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import postgres from "postgres";
+import { z } from "zod";
 import type { Log } from "../db/log.ts";
 import { DetailExpired } from "../db/period.ts";
 
-const ERRORS = {
+/** Every code with its status and its title. */
+export const ERRORS = {
   invalid_request: { status: 400, title: "Cannot read the request" },
   invalid_json: { status: 400, title: "Cannot read the body as JSON" },
   incomplete_body: { status: 400, title: "Cannot read the body to its end" },
@@ -52,17 +54,28 @@ const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS;
 
 /** Where a request is wrong. */
-export interface FieldError {
-  /** Dotted, e.g. `steps.0.name`; `""` for the whole. */
-  path: string;
-  message: string;
-}
+export const FieldError = z.strictObject({
+  path: z.string().describe("Dotted, e.g. steps.0.name; empty for the whole"),
+  message: z.string(),
+}).meta({ id: "FieldError" });
+export type FieldError = z.infer<typeof FieldError>;
+
+/** What a caller reads of an error. */
+export const Problem = z.strictObject({
+  type: z.string().describe("urn:weir:error: and the code"),
+  title: z.string(),
+  status: z.int(),
+  code: z.enum(Object.keys(ERRORS) as ErrorCode[])
+    .describe("Stable: switch on it"),
+  detail: z.string().optional().describe("What is wrong in this case"),
+  errors: z.array(FieldError).optional().describe("Where the request is wrong"),
+}).meta({ id: "Problem", description: "A problem as of RFC 9457" });
 
 /** Media type of all of them. */
 export const PROBLEM_TYPE = "application/problem+json";
 
 /** Seconds after which a client may try again what the database could not do. */
-const RETRY_AFTER_SECONDS = 2;
+export const RETRY_AFTER_SECONDS = 2;
 
 /** What a failed request may tell besides its code. */
 export interface AppErrorOptions extends ErrorOptions {

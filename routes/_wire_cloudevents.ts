@@ -19,7 +19,7 @@ export const CLOUDEVENTS_BATCH = "application/cloudevents-batch+json";
 const Text = z.string().min(1);
 
 /** Attributes that are not here are extensions, which are the producer's own. */
-const Envelope = z.object({
+export const Envelope = z.object({
   specversion: z.literal("1.0"),
   id: Text,
   source: Text,

@@ -50,7 +50,8 @@ const Span = z.object({
 });
 type Span = z.infer<typeof Span>;
 
-const Request = z.object({
+/** A request of OTLP. */
+export const Traces = z.object({
   resourceSpans: z.array(z.object({
     resource: z.object({ attributes: Attributes })
       .default({ attributes: {} }),
@@ -76,7 +77,7 @@ export interface Trace {
  * @throws {AppError} When it is none.
  */
 export function readTraces(request: unknown): Trace {
-  const read = Request.safeParse(request);
+  const read = Traces.safeParse(request);
   if (!read.success) {
     throw new AppError("invalid_request", {
       errors: read.error.issues.slice(0, 10).map(({ path, message }) => ({

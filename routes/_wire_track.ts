@@ -10,10 +10,10 @@ import { z } from "zod";
 import { AppError } from "./_errors.ts";
 
 /** A batch as Segment and RudderStack send it. */
-const SegmentBatch = z.object({ batch: z.array(z.unknown()) });
+export const SegmentBatch = z.object({ batch: z.array(z.unknown()) });
 
 /** A batch as PostHog sends it. */
-const PostHogBatch = z.object({
+export const PostHogBatch = z.object({
   api_key: z.string(),
   batch: z.array(z.unknown()),
 });

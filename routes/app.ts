@@ -24,6 +24,7 @@ import { github } from "./github.ts";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
 import { createRequestCounter, metrics } from "./metrics.ts";
+import { openapi } from "./openapi.ts";
 import { overview } from "./overview.tsx";
 import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
@@ -77,6 +78,7 @@ export function createApp(deps: Deps): Hono {
 
   app.route("/", health(deps));
   app.route("/", metrics(deps, requests));
+  app.route("/", openapi(deps));
   app.route("/assets", assets(deps));
   app.route("/api/v1", api(deps));
   app.route("/", ingest(deps));

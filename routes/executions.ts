@@ -20,7 +20,8 @@ import { valid } from "./_valid.ts";
 import type { Deps } from "./app.ts";
 import { WorkflowPath } from "./workflows.ts";
 
-const ExecutionPath = z.object({ id: Uuid, execution_id: Uuid });
+/** The path of one execution. */
+export const ExecutionPath = z.object({ id: Uuid, execution_id: Uuid });
 
 /** @returns The routes below `/api/v1/workflows`. */
 export function executions(deps: Deps): Hono<AuthEnv> {

@@ -16,7 +16,8 @@ import { numbered, takeEvents } from "./_ingest.ts";
 import { type Delivery, isSigned, readDelivery } from "./_wire_github.ts";
 import type { Deps } from "./app.ts";
 
-const WebhookId = z.string().regex(/^[0-9a-f]{32}$/);
+/** A webhook's name in its address. */
+export const WebhookId = z.string().regex(/^[0-9a-f]{32}$/);
 
 /** @returns The routes below `/webhooks/github`. */
 export function github(deps: Deps): Hono {

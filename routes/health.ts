@@ -5,7 +5,9 @@
  */
 
 import { Hono } from "hono";
-import { type JobState, type Pipeline, readPipeline } from "../db/jobs.ts";
+import { readPipeline } from "../db/jobs.ts";
+import type { JobState, Pipeline } from "../db/schema.ts";
+import { RETRY_AFTER_SECONDS } from "./_errors.ts";
 import type { Deps } from "./app.ts";
 
 /** Events that wait longer than this are a fold that cannot keep up, seconds. */
@@ -34,6 +36,7 @@ export function health({ sql, log }: Pick<Deps, "sql" | "log">): Hono {
         });
       } catch (error) {
         log.warn("not ready", { error });
+        c.header("retry-after", String(RETRY_AFTER_SECONDS));
         return c.json({ status: "down", database: "unreachable" }, 503);
       }
     });

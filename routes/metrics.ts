@@ -6,7 +6,8 @@
 
 import { Hono, type MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
-import { type Pipeline, readPipeline } from "../db/jobs.ts";
+import { readPipeline } from "../db/jobs.ts";
+import type { Pipeline } from "../db/schema.ts";
 import type { Deps } from "./app.ts";
 
 /** Counts the requests of this process. */

@@ -18,7 +18,8 @@ import { valid } from "./_valid.ts";
 import type { Deps } from "./app.ts";
 import { WorkflowPath } from "./workflows.ts";
 
-const RefreshPath = z.object({ id: Uuid, job_id: Uuid });
+/** The path of one request. */
+export const RefreshPath = z.object({ id: Uuid, job_id: Uuid });
 
 /** @returns The routes below `/api/v1/workflows`. */
 export function refresh(deps: Deps): Hono<AuthEnv> {

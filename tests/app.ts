@@ -9,6 +9,7 @@ import { createLog } from "../db/log.ts";
 import { createAuth } from "../routes/_auth.ts";
 import { createHub } from "../routes/_hub.ts";
 import { createApp, type Deps } from "../routes/app.ts";
+import { documented } from "./documented.ts";
 import type { World } from "./harness.ts";
 
 /** Where the app of a test believes to be reached. */
@@ -18,7 +19,7 @@ export const PUBLIC_URL = "http://weir.test";
 export const SAME_ORIGIN = { origin: PUBLIC_URL };
 
 /**
- * Builds the app.
+ * Builds the app. Its answers are held against the document at `/openapi.json`.
  *
  * @param world Whose database and clock it has.
  * @param deps What is to be otherwise.
@@ -27,7 +28,7 @@ export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
   const now = () => world.clock.now;
   const sql = world.web;
   const log = createLog("error");
-  return createApp({
+  return documented(createApp({
     sql,
     auth: createAuth({ sql, now }),
     now,
@@ -40,5 +41,5 @@ export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
     hub: createHub({ sql, now, log, bus: null }),
     stopping: new AbortController().signal,
     ...deps,
-  });
+  }));
 }

@@ -367,7 +367,7 @@ function count<T>(list: T[], number: (item: T) => number): number {
 }
 
 /** Most first, then by key; shares in hundredths by largest remainder. */
-function rows(keys: string[]) {
+function rows<Key extends string>(keys: Key[]) {
   const list = [...Map.groupBy(keys, (key) => key)]
     .map(([key, { length }]) => ({ key, count: length }))
     .sort((a, b) => b.count - a.count || (a.key < b.key ? -1 : 1));

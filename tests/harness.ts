@@ -41,7 +41,10 @@ export interface World {
   key: string;
   /** What the app takes for now; the test may set it. Begins at {@linkcode NOW}. */
   clock: { now: Date };
-  /** The app, without a port between. Its log is kept quiet below errors. */
+  /**
+   * The app, without a port between. Its log is kept quiet below errors, and its
+   * answers are held against the document at `/openapi.json`.
+   */
   app: {
     request(path: string, init?: RequestInit): Promise<Response>;
   };

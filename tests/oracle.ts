@@ -21,6 +21,7 @@ import type {
   Health,
   Period,
   RateDifference,
+  SOURCES,
   Step,
   Summary,
   TrendPoint,
@@ -73,7 +74,7 @@ interface StepState {
 
 interface Execution {
   version: number;
-  source: string;
+  source: (typeof SOURCES)[number];
   enrolled_us: bigint;
   status: "active" | "completed" | "goal_achieved" | "error" | "exited";
   /** Never before the enrolment; `null` while it runs. */
@@ -1126,10 +1127,10 @@ function milliseconds(us: bigint | null): number | null {
  * Counts of equal keys, most first, then by key; shares in hundredths of a percent by
  * largest remainder, equal remainders in the order of the list.
  */
-function shares(
-  keys: string[],
-): { key: string; count: number; share: number }[] {
-  const counts = new Map<string, number>();
+function shares<Key extends string>(
+  keys: Key[],
+): { key: Key; count: number; share: number }[] {
+  const counts = new Map<Key, number>();
   for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
   const rows = [...counts].map(([key, count]) => ({
     key,

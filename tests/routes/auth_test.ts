@@ -144,6 +144,7 @@ const ADAPTERS = [
 
 /** Why each of these asks for nothing is said in its file. */
 const PUBLIC = [
+  "GET /openapi.json",
   "GET /healthz",
   "GET /readyz",
   "GET /metrics",

@@ -7,7 +7,8 @@ import {
 } from "node:assert/strict";
 import { connect } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
-import { type JobState, recordJob } from "../../db/jobs.ts";
+import { recordJob } from "../../db/jobs.ts";
+import type { JobState } from "../../db/schema.ts";
 import type { Log } from "../../db/log.ts";
 import { dbTest } from "../harness.ts";
 import {
