@@ -76,7 +76,7 @@ export default function Dashboard(initial: DashboardProps) {
           {TEXT.controls.attributionExplained[view.query.attribution]}
         </p>
         {props.first && <FirstEvent {...props} href={href} />}
-        <Headline numbers={numbers} trend={trend} />
+        <Headline numbers={numbers} trend={trend} open={open} />
         <Trends
           trend={trend}
           granularity={numbers.period.granularity}
@@ -99,16 +99,20 @@ export default function Dashboard(initial: DashboardProps) {
   );
 }
 
-/** The list of executions of the view's range, version and zone. */
+/** The list of executions of the view's range, version, attribution and zone. */
 function openerOf({ executionsPath, view }: DashboardProps): Opener | null {
   if (executionsPath === null) return null;
+  const { query } = view;
   return (filter) => {
-    const { query } = view;
-    const params = new URLSearchParams({
-      start_date: query.start_date,
-      end_date: query.end_date,
-    });
+    const params = new URLSearchParams();
     if (query.tz) params.set("tz", query.tz);
+    // What runs at an instant may have been enrolled long before.
+    if (!filter.running_at) {
+      params.set("start_date", query.start_date);
+      params.set("end_date", query.end_date);
+      // A step's numbers are by cohort whatever the view is.
+      if (!filter.step_id) params.set("attribution", query.attribution);
+    } else params.delete("tz");
     if (query.version) params.set("version", String(query.version));
     for (const [name, value] of Object.entries(filter)) {
       if (value !== undefined) params.set(name, value);

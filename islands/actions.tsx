@@ -6,7 +6,7 @@
 
 import type { ActionMetrics, Actions } from "../db/schema.ts";
 import { formatCount, formatMilliseconds, formatRate } from "./format.ts";
-import { Glow } from "./headline.tsx";
+import { Glow } from "./glow.tsx";
 import { TEXT } from "./text.ts";
 import { ACTION_SORTS, type ActionSort, type View } from "./view.ts";
 

@@ -292,3 +292,13 @@ export function formatWord(word: string): string {
   const words = word.replaceAll("_", " ").trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/**
+ * Names of which any will do.
+ *
+ * @param names One or more.
+ * @returns E.g. `Completed or Exited`.
+ */
+export function formatAny(names: string[]): string {
+  return new Intl.ListFormat(LOCALE, { type: "disjunction" }).format(names);
+}

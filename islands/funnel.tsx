@@ -17,7 +17,8 @@ import {
   type StepFlow,
 } from "./flow.ts";
 import { formatCount, formatRate, formatSeconds } from "./format.ts";
-import { Glow, PointShift } from "./headline.tsx";
+import { Glow } from "./glow.tsx";
+import { PointShift } from "./headline.tsx";
 import { Count, type Opener } from "./open.tsx";
 import { TEXT } from "./text.ts";
 
@@ -71,7 +72,7 @@ function FunnelSentence({ funnel, open }: Omit<FunnelProps, "compared">) {
           <Count
             value={worst.in_progress}
             open={open}
-            filter={{ step_id: worst.step_id, step_fate: "in_progress" }}
+            filter={{ step_id: worst.step_id, step: "in_progress" }}
           />{" "}
           {TEXT.funnel.stuck(worst.in_progress)}
         </>
@@ -132,7 +133,7 @@ function FunnelRow({ step, place, flow, bottleneck, slowest, compared, open }: {
     <Count
       value={step[step_fate]}
       open={open}
-      filter={{ step_id: step.step_id, step_fate }}
+      filter={{ step_id: step.step_id, step: step_fate }}
     />
   );
   return (

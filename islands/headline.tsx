@@ -5,7 +5,6 @@
  */
 
 import type { ComponentChildren } from "preact";
-import { useRef } from "preact/hooks";
 import type { Analytics, Change, Comparison } from "../db/schema.ts";
 import type { ChartPoint, ChartTrend } from "./columns.ts";
 import { sparkline } from "./columns.ts";
@@ -20,6 +19,8 @@ import {
   formatSeconds,
   formatShift,
 } from "./format.ts";
+import { Glow } from "./glow.tsx";
+import { Count, type Filter, type Opener } from "./open.tsx";
 import { TEXT } from "./text.ts";
 
 /** An analytics answer without its buckets, which {@linkcode ChartTrend} has. */
@@ -27,7 +28,12 @@ export type Numbers = Omit<Analytics, "trends">;
 
 /** Four cards: enrolled, active, completed, conversions. */
 export function Headline(
-  { numbers, trend }: { numbers: Numbers; trend: ChartTrend },
+  { numbers, trend, open }: {
+    numbers: Numbers;
+    trend: ChartTrend;
+    /** Leads to the executions behind a number, `null` where they are not to be seen. */
+    open: Opener | null;
+  },
 ) {
   const { summary, period, comparison, as_of } = numbers;
   const isOver = Date.parse(period.end) <= Date.parse(as_of);
@@ -39,6 +45,8 @@ export function Headline(
       <Card
         label={TEXT.cards.enrolled}
         value={summary.total_enrolled}
+        open={open}
+        filter={{}}
         shift={comparison && <CountShift change={comparison.total_enrolled} />}
         spark={<Spark trend={trend} metric="new_enrollments" />}
       >
@@ -53,6 +61,8 @@ export function Headline(
           ? TEXT.cards.activeThen(formatDay(period.end_date))
           : TEXT.cards.activeNow}
         value={summary.currently_active}
+        open={open}
+        filter={{ running_at: isOver ? period.end : as_of }}
         shift={comparison && (
           <ActiveShift now={summary.currently_active} trend={trend} />
         )}
@@ -63,6 +73,8 @@ export function Headline(
       <Card
         label={TEXT.cards.completed}
         value={summary.completed}
+        open={open}
+        filter={{ status: "completed,goal_achieved" }}
         rate={summary.completion_rate}
         shift={comparison && (
           <RateShift
@@ -85,6 +97,8 @@ export function Headline(
       <Card
         label={TEXT.cards.conversions}
         value={summary.goals_achieved}
+        open={open}
+        filter={{ converted: "true" }}
         rate={summary.conversion_rate}
         shift={comparison && (
           <RateShift
@@ -108,22 +122,31 @@ export function Headline(
   );
 }
 
-function Card({ label, value, rate, shift, spark, settled, children }: {
-  label: string;
-  value: number;
-  rate?: number | null;
-  /** How it moved, `null` where nothing is compared. */
-  shift: ComponentChildren;
-  spark: ComponentChildren;
-  settled?: number | null;
-  children: ComponentChildren;
-}) {
+function Card(
+  { label, value, open, filter, rate, shift, spark, settled, children }: {
+    label: string;
+    value: number;
+    open: Opener | null;
+    filter: Filter;
+    rate?: number | null;
+    /** How it moved, `null` where nothing is compared. */
+    shift: ComponentChildren;
+    spark: ComponentChildren;
+    settled?: number | null;
+    children: ComponentChildren;
+  },
+) {
   return (
     <div class="card">
       <h2>{label}</h2>
       <p class="card-value">
         <data value={value} title={formatCount(value)}>
-          <Glow value={formatHeadline(value)} />
+          <Count
+            value={value}
+            open={open}
+            filter={filter}
+            format={formatHeadline}
+          />
         </data>
         {rate !== undefined && rate !== null && (
           <span class="card-rate">
@@ -142,18 +165,6 @@ function Card({ label, value, rate, shift, spark, settled, children }: {
       {spark}
     </div>
   );
-}
-
-/**
- * A number that lights up when it changes: a new value is a new element, so that its
- * animation begins anew. The first one, which the server wrote, stays dark.
- *
- * @param value As it is shown.
- */
-export function Glow({ value }: { value: string }) {
-  const first = useRef(value);
-  if (value === first.current) return <>{value}</>;
-  return <span key={value} class="glow">{value}</span>;
 }
 
 function CountShift({ change }: { change: Change }) {

@@ -12,7 +12,7 @@ import {
   formatSeconds,
   formatWord,
 } from "./format.ts";
-import { Glow } from "./headline.tsx";
+import { Glow } from "./glow.tsx";
 import { Count, type Filter, type Opener } from "./open.tsx";
 import { TEXT } from "./text.ts";
 

@@ -5,7 +5,13 @@
  */
 
 import type { Granularity } from "../db/schema.ts";
-import { formatCount, formatPoints, plural } from "./format.ts";
+import {
+  formatAny,
+  formatCount,
+  formatInstant,
+  formatPoints,
+  plural,
+} from "./format.ts";
 
 /** Words that the browser needs too; each weighs on the first visit. */
 export const TEXT = {
@@ -356,6 +362,72 @@ export const PAGE_TEXT = {
     emptyEvent: "3. Send its first event",
     memberEmptyLead:
       "You see the workflows you own, and none is yours yet. An admin of this account can make you the owner of one.",
+  },
+
+  executions: {
+    title: "Executions",
+    crumbs: "Way back",
+    filters: "Shown are only executions that",
+    drop: (filter: string) => `Remove the filter: ${filter}`,
+    enrolled: (range: string) => `Enrolled ${range}`,
+    happened: (range: string) => `Happened ${range}`,
+    outcomes: {
+      entered: (step: string) => `Entered ${step}`,
+      completed: (step: string) => `Completed ${step}`,
+      dropped_off: (step: string) => `Dropped off at ${step}`,
+      goal_exits: (step: string) => `Left ${step} by goal`,
+      in_progress: (step: string) => `In progress at ${step}`,
+      left_after: (step: string) => `Left after ${step}`,
+    },
+    achieved: (goal: string) => `Achieved ${goal}`,
+    cameBy: (source: string) => `Came in by ${source}`,
+    either: (names: string[]) => formatAny(names),
+    converted: { true: "Converted", false: "Not converted" },
+    running: (instant: string) =>
+      `Running at ${formatInstant(instant, "UTC")} UTC`,
+    invalid: (message: string) =>
+      `This filter could not be read (${message}). All executions are shown instead.`,
+    search: "Contact, execution, or words of an error",
+    kept: "An execution can be seen until 90 days after it ended.",
+    nothingFound: "No execution is like this.",
+    clear: "Show all executions",
+    tableLabel: "Executions, newest enrolment first",
+    contact: "Contact",
+    nobody: "Not known yet",
+    status: "Status",
+    where: "Is at, or was",
+    source: "Source",
+    enrolledAt: "Enrolled",
+    endedAt: "Ended",
+    took: "Took",
+    notEnrolled: "Not enrolled yet",
+    statuses: {
+      active: "Active",
+      completed: "Completed",
+      goal_achieved: "Goal achieved",
+      error: "Error",
+      exited: "Exited",
+    },
+    timeline: "What happened",
+    events: (count: number) =>
+      `${formatCount(count)} ${plural(count, "event", "events")}.`,
+    firstEvents: (shown: number, count: number) =>
+      `The first ${formatCount(shown)} of ${formatCount(count)} events.`,
+    types: {
+      "execution.enrolled": "Enrolled",
+      "step.entered": "Entered",
+      "step.completed": "Completed",
+      "action.executed": "Ran",
+      "goal.achieved": "Achieved",
+      "execution.completed": "Completed as a whole",
+      "execution.exited": "Left",
+      "execution.failed": "Failed",
+    },
+    results: { succeeded: "Succeeded", failed: "Failed" },
+    steps: "Time in each step",
+    noSteps: "It has entered no step yet.",
+    visits: (count: string) => `${count} visits`,
+    open: "Still in it",
   },
 
   signIn: {

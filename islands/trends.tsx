@@ -17,7 +17,7 @@ import {
   METRICS,
 } from "./columns.ts";
 import { formatBucket, formatCount } from "./format.ts";
-import { Glow } from "./headline.tsx";
+import { Glow } from "./glow.tsx";
 import { TEXT } from "./text.ts";
 
 /** Both ends of what was dragged or marked, positions of buckets. */

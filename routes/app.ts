@@ -21,6 +21,7 @@ import { answerErrorPage } from "./error_page.tsx";
 import { events } from "./events.ts";
 import { contacts, executions } from "./executions.ts";
 import { github } from "./github.ts";
+import { executionPages } from "./executions_page.tsx";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
 import { createRequestCounter, metrics } from "./metrics.ts";
@@ -126,5 +127,6 @@ function pages(deps: Deps): Hono {
   app.use("/workflows/*", requiresSession(deps));
   app.route("/", overview(deps));
   app.route("/", dashboard(deps));
+  app.route("/", executionPages(deps));
   return app;
 }

@@ -87,7 +87,7 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
       versions: workflow.versions.map(({ version }) => version),
       problem: problem ?? shown.problem,
       path: c.req.path,
-      executionsPath: null,
+      executionsPath: `${c.req.path}/executions`,
       first: isEmpty(analytics) ? firstCommands(deps, workflow, viewer) : null,
     };
     const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);

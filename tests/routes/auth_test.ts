@@ -125,10 +125,15 @@ const API: Record<string, ApiRoute> = {
   },
 };
 
+/** A page that says that there is none. */
+const MISSING_EXECUTION = `/workflows/${WORKFLOW}/executions/${WORKFLOW}`;
+
 /** For those who are signed in; the others are led to the sign-in page. */
 const PAGES: Record<string, string> = {
   "GET /": "/",
   "GET /workflows/:id": `/workflows/${WORKFLOW}`,
+  "GET /workflows/:id/executions": `/workflows/${WORKFLOW}/executions`,
+  "GET /workflows/:id/executions/:execution_id": MISSING_EXECUTION,
 };
 
 /**
@@ -318,7 +323,7 @@ dbTest(
       }
       const headers = await signIn(world);
       const answer = await send(world, "GET", path, { key: null, headers });
-      strictEqual(answer.status, 200);
+      strictEqual(answer.status, path === MISSING_EXECUTION ? 404 : 200);
     }
   },
 );
