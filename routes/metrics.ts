@@ -34,7 +34,7 @@ export function createRequestCounter(): RequestCounter {
       // The pattern and not the path, which has ids: nobody's data, and few rows.
       const key = JSON.stringify({
         method: c.req.method,
-        route: c.res.status === 404 ? "other" : routePath(c, -1),
+        route: c.res.status === 404 ? "other" : routePath(c),
         status: String(c.res.status),
       });
       counts.set(key, (counts.get(key) ?? 0) + 1);
