@@ -325,10 +325,12 @@ async function answerRequests(
     log.warn("serving as a role that reads tables, see docs/operating.md");
   }
   const { createApp } = await import("./routes/app.ts");
+  const { createAccessLog } = await import("./routes/_access.ts");
   const { createAuth } = await import("./routes/_auth.ts");
   const { createHub } = await import("./routes/_hub.ts");
   const now = () => new Date();
   const hub = createHub({ sql, now, log, bus: postgresBus(direct, log) });
+  const access = createAccessLog({ sql, log });
   const ringer = createRinger(sql, log);
   const underWay = new Set<Promise<void>>();
   // The app knows its address, and that may be any free port: so the port comes first.
@@ -344,7 +346,8 @@ async function answerRequests(
   const publicUrl = settings.PUBLIC_URL ?? urlOf(settings.HOST, port);
   answer = createApp({
     sql,
-    auth: createAuth({ sql, now }),
+    auth: createAuth({ sql, now, access }),
+    access,
     now,
     dist: DIST,
     manifest,
@@ -368,6 +371,7 @@ async function answerRequests(
   await Promise.race([server.shutdown(), tooLate]);
   ringer.remove();
   await hub.close();
+  await access.close();
 }
 
 /** For who comes while we start or stop. */

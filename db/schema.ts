@@ -332,6 +332,45 @@ export const WorkflowListing = z.strictObject({
 }).meta({ id: "WorkflowListing" });
 export type WorkflowListing = z.infer<typeof WorkflowListing>;
 
+/** `GET /access-log` query. */
+export const AccessLogQuery = z.strictObject({
+  user_id: z.string().max(128)
+    .refine(isStorableText, "Must be well-formed text without NUL").optional(),
+  /** Method and pattern, e.g. `GET /api/v1/workflows/:id/analytics`. */
+  action: z.string().max(200)
+    .refine(isStorableText, "Must be well-formed text without NUL").optional(),
+  workflow_id: Uuid.optional(),
+  /** Entries from this instant on … */
+  since: Instant.optional(),
+  /** … and before this one. */
+  until: Instant.optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  /** `next_cursor` of the page before. */
+  cursor: z.string().max(64).optional(),
+});
+export type AccessLogQuery = z.infer<typeof AccessLogQuery>;
+
+/** Answer of `GET /access-log`. */
+export interface AccessLogPage {
+  /** The newest first. */
+  entries: {
+    at: string;
+    /** `null`: a machine, or nobody in particular. */
+    user_id: string | null;
+    /** What let them in, by a name that opens nothing. */
+    credential: string;
+    action: string;
+    workflow_id: string | null;
+    filter: Record<string, unknown>;
+    /** `null` where an answer is not made of rows. */
+    rows: number | null;
+    status: number;
+    request_id: string;
+  }[];
+  /** Ask with it for the next page; `null` on the last one. */
+  next_cursor: string | null;
+}
+
 /** `GET /workflows` query. */
 export const WorkflowsQuery = z.strictObject({
   search: z.string().max(200)

@@ -10,6 +10,7 @@ import { getCookie } from "hono/cookie";
 import { findKey, findSession, type Grant } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
 import type { Scope } from "../db/schema.ts";
+import { type AccessLog, accessOf, type AccessVariables } from "./_access.ts";
 import { AppError } from "./_errors.ts";
 
 /**
@@ -23,7 +24,7 @@ const GRANTS_MAX = 10_000;
 
 /** What authentication leaves in the context. */
 export interface AuthEnv {
-  Variables: { viewer: Grant };
+  Variables: AccessVariables & { viewer: Grant };
 }
 
 /** Turns secrets into grants. */
@@ -50,22 +51,32 @@ export interface Auth {
 /** What `requires()` and its like need. */
 export interface AuthDeps {
   auth: Auth;
+  access: AccessLog;
   /** Where browsers reach us. */
   publicUrl: string;
 }
 
+/** What an authenticator is made of. */
+export interface AuthOptions {
+  sql: Sql;
+  now(): Date;
+  access: Pick<AccessLog, "keyUsed">;
+}
+
 /**
- * @param sql Client.
- * @param now The clock.
  * @returns An authenticator with nothing in its memory.
  */
-export function createAuth(
-  { sql, now }: { sql: Sql; now(): Date },
-): Auth {
+export function createAuth({ sql, now, access }: AuthOptions): Auth {
   const grants = createMemory(now);
   return {
-    authenticate: (secret) =>
-      grants.get(`key:${secret}`, () => findKey(sql, secret)),
+    async authenticate(secret) {
+      const grant = await grants.get(
+        `key:${secret}`,
+        () => findKey(sql, secret),
+      );
+      if (grant !== null) access.keyUsed(grant.credential.slice("key:".length));
+      return grant;
+    },
     authenticateSession: (token) =>
       grants.get(`session:${token}`, () => findSession(sql, token)),
     forgetSession: (token) => grants.forget(`session:${token}`),
@@ -109,7 +120,8 @@ function createMemory(now: () => Date) {
 
 /**
  * Lets in whoever has a scope (or `admin`): by `Authorization: Bearer` with an API key,
- * or by the session of a browser, which may write only from our own pages.
+ * or by the session of a browser, which may write only from our own pages. Whatever
+ * was read goes to the access log; what was exported is there before it goes out.
  *
  * @param deps Of the program.
  * @param scope What the route needs.
@@ -125,6 +137,17 @@ export function requires(
     }
     c.set("viewer", granting(viewer, scope));
     await next();
+    // What producers report is in the tables itself.
+    if (scope === "events:write") return;
+    const access = accessOf(c);
+    if (scope !== "exports:write" || c.res.status >= 400) {
+      return deps.access.record(access);
+    }
+    await deps.access.recordFirst(access).catch(async (error) => {
+      await c.res.body?.cancel();
+      c.res = undefined;
+      throw error;
+    });
   };
 }
 
@@ -196,6 +219,7 @@ export function requiresSession(deps: AuthDeps): MiddlewareHandler<AuthEnv> {
     refuseOtherSites(c, deps.publicUrl);
     c.set("viewer", viewer);
     await next();
+    deps.access.record(accessOf(c));
   };
 }
 

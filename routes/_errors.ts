@@ -6,6 +6,7 @@
 
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { routePath } from "hono/route";
 import postgres from "postgres";
 import { z } from "zod";
 import type { Log } from "../db/log.ts";
@@ -158,8 +159,8 @@ export function answerProblem(
   const error = toAppError(thrown);
   if (error.status >= 500) {
     log.error("request failed", {
-      method: c.req.method,
-      path: c.req.path,
+      request_id: c.get("requestId"),
+      action: `${c.req.method} ${routePath(c, -1)}`,
       code: error.code,
       error: error.options.cause ?? error,
     });

@@ -11,9 +11,12 @@ import { secureHeaders } from "hono/secure-headers";
 import type { Sql } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
 import type { Manifest } from "../islands/build.ts";
+import type { AccessLog } from "./_access.ts";
 import { type Auth, requiresSession } from "./_auth.ts";
 import { answerProblem, AppError, toAppError } from "./_errors.ts";
 import type { Hub } from "./_hub.ts";
+import { logRequests } from "./_log.ts";
+import { accessLog } from "./access_log.ts";
 import { analytics } from "./analytics.ts";
 import { assets } from "./assets.ts";
 import { dashboard } from "./dashboard.tsx";
@@ -39,6 +42,8 @@ export interface Deps {
   sql: Sql;
   /** Turns secrets into grants. */
   auth: Auth;
+  /** Where reads and exports are written down; `requires()` does. */
+  access: AccessLog;
   /** The clock. */
   now(): Date;
   /** Where the built islands are, ending in a slash. */
@@ -64,6 +69,7 @@ export interface Deps {
 export function createApp(deps: Deps): Hono {
   const app = new Hono();
   const requests = createRequestCounter();
+  app.use(logRequests(deps.log));
   app.use(requests.middleware);
   app.use(secureHeaders({
     contentSecurityPolicy: {
@@ -73,6 +79,10 @@ export function createApp(deps: Deps): Hono {
       formAction: ["'self'"],
     },
     referrerPolicy: "no-referrer",
+    // Promised for our own host alone, and only where there is https to come back to.
+    strictTransportSecurity: deps.publicUrl.startsWith("https:")
+      ? "max-age=63072000"
+      : false,
   }));
 
   app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
@@ -115,6 +125,7 @@ function api(deps: Deps): Hono {
   app.route("/workflows", refresh(deps));
   app.route("/workflows", executions(deps));
   app.route("/contacts", contacts(deps));
+  app.route("/access-log", accessLog(deps));
   return app;
 }
 

@@ -45,6 +45,7 @@ export function executions(deps: Deps): Hono<AuthEnv> {
           query,
           now(),
         ).catch(refuseCursor);
+        c.set("rows", list?.executions.length ?? 0);
         c.header("cache-control", "private, no-store");
         return c.json(list);
       },

@@ -38,6 +38,7 @@ export function workflows(deps: Deps): Hono<AuthEnv> {
         now(),
         ownerOf(viewer),
       ).catch(refuseCursor);
+      c.set("rows", list.workflows.length);
       return c.json(list);
     })
     .get("/:id", reads, valid("param", WorkflowPath), async (c) => {

@@ -6,6 +6,7 @@
 
 import type { Hono } from "hono";
 import { createLog } from "../db/log.ts";
+import { createAccessLog } from "../routes/_access.ts";
 import { createAuth } from "../routes/_auth.ts";
 import { createHub } from "../routes/_hub.ts";
 import { createApp, type Deps } from "../routes/app.ts";
@@ -27,10 +28,13 @@ export const SAME_ORIGIN = { origin: PUBLIC_URL };
 export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
   const now = () => world.clock.now;
   const sql = world.web;
-  const log = createLog("error");
+  const log = deps.log ?? createLog("error");
+  const access = createAccessLog({ sql, log });
+  world.atEnd.push(access.close);
   return documented(createApp({
     sql,
-    auth: createAuth({ sql, now }),
+    auth: createAuth({ sql, now, access }),
+    access,
     now,
     dist: new URL("../dist/", import.meta.url),
     manifest: {},

@@ -48,6 +48,8 @@ export interface World {
   app: {
     request(path: string, init?: RequestInit): Promise<Response>;
   };
+  /** Done before the database goes. */
+  atEnd: (() => Promise<void>)[];
   /** How often the app has said that it accepted events. */
   rings: { count: number };
 }
@@ -91,7 +93,18 @@ export async function withDatabase(
   const snapshots = connect(database_url, { ...worker, snapshots: true });
   const web = connect(database_url, { ...options, role: "weir_web" });
   try {
-    await fn(await createWorld({ sql, web, work, snapshots, database_url }));
+    const world = await createWorld({
+      sql,
+      web,
+      work,
+      snapshots,
+      database_url,
+    });
+    try {
+      await fn(world);
+    } finally {
+      await Promise.all(world.atEnd.map((end) => end()));
+    }
   } finally {
     await Promise.all(
       [sql, web, work, snapshots].map((client) => client.end({ timeout: 5 })),
@@ -124,6 +137,7 @@ async function createWorld(
     key,
     clock,
     rings,
+    atEnd: [],
     app: {
       async request(path, init) {
         return await (await (app ??= makeApp())).request(path, init);

@@ -101,7 +101,7 @@ create or replace function read_access_log(
   account int, only_user text, only_action text, only_workflow uuid, since timestamptz, until timestamptz,
   before_at timestamptz, before_id bigint, most int
 ) returns table (
-  access_id bigint, at timestamptz, user_id text, credential text, action text, workflow_uuid uuid, filter jsonb,
+  access_id bigint, at text, user_id text, credential text, action text, workflow_uuid uuid, filter jsonb,
   rows bigint, status smallint, request_id text
 )
 language plpgsql stable security definer
@@ -109,7 +109,7 @@ set plan_cache_mode = force_custom_plan
 set search_path = weir, pg_temp as $$
 begin
   return query
-  select l.access_id, l.at, l.user_id, l.credential, l.action, l.workflow_uuid, l.filter, l.rows, l.status, l.request_id
+  select l.access_id, iso_instant(l.at), l.user_id, l.credential, l.action, l.workflow_uuid, l.filter, l.rows, l.status, l.request_id
   from access_log l
   where l.account_id = account
     and l.at >= coalesce(since, '-infinity') and l.at < coalesce(until, 'infinity')

@@ -113,6 +113,15 @@ const API: Record<string, ApiRoute> = {
     ...read(`${WORKFLOW_PATH}/executions/${WORKFLOW}`),
     good: 404,
   },
+  // Of the account alone, and for its admins.
+  "GET /api/v1/access-log": {
+    scope: "admin",
+    path: "/api/v1/access-log",
+    good: 200,
+    adminsOnly: true,
+    otherAccount: (answer) => deepStrictEqual(answer.json.entries, []),
+    notOwner: (answer) => assertProblem(answer, 403, "forbidden"),
+  },
   // The same answer wherever nobody knows the contact; admins alone may ask.
   "DELETE /api/v1/contacts/:contact_id": {
     scope: "admin",

@@ -156,7 +156,11 @@ dbTest("without its database the app says so and no more", async (world) => {
     assertProblem(read, 503, "unavailable");
     ok(Number(read.headers.get("retry-after")) > 0);
     assertProblem(await post(world, enrolled(), { app }), 503, "unavailable");
-    deepStrictEqual(lines, ["not ready", "request failed", "request failed"]);
+    deepStrictEqual(lines.filter((line) => line !== "request"), [
+      "not ready",
+      "request failed",
+      "request failed",
+    ]);
   } finally {
     await sql.end({ timeout: 0 });
   }
@@ -173,7 +177,9 @@ dbTest("a statement that takes too long is a 504", async (world) => {
     const path = `/api/v1/workflows/${WORKFLOW}/analytics?${RANGE}`;
     const read = await send(world, "GET", path, { app });
     assertProblem(read, 504, "query_timeout");
-    deepStrictEqual(lines, ["request failed"]);
+    deepStrictEqual(lines.filter((line) => line !== "request"), [
+      "request failed",
+    ]);
   } finally {
     await lock`rollback`;
     lock.release();

@@ -1,0 +1,121 @@
+/**
+ * Who read and exported what: appended to, never changed.
+ *
+ * @module
+ */
+
+import type { Sql } from "./client.ts";
+import type { AccessLogPage, AccessLogQuery } from "./schema.ts";
+
+/** One read or export. */
+export interface Access {
+  account_id: number;
+  /** `null`: a machine, or nobody in particular. */
+  user_id: string | null;
+  /** {@linkcode Grant.credential} of what let them in. */
+  credential: string;
+  /** Method and pattern of the route. */
+  action: string;
+  workflow_id: string | null;
+  /** What was asked for. */
+  filter: Record<string, unknown>;
+  /** How many rows went out; `null` where an answer is not made of rows. */
+  rows: number | null;
+  status: number;
+  request_id: string;
+}
+
+/**
+ * Adds to the access log. When this returns they are durable.
+ *
+ * @param sql Client.
+ * @param entries What happened how many ms ago.
+ */
+export async function recordAccess(
+  sql: Sql,
+  entries: (Access & { age_ms: number })[],
+): Promise<void> {
+  const rows = entries.map((entry) => ({
+    account: entry.account_id,
+    user: entry.user_id,
+    credential: entry.credential,
+    action: entry.action,
+    workflow: entry.workflow_id,
+    filter: entry.filter,
+    rows: entry.rows,
+    status: entry.status,
+    request: entry.request_id,
+    age_ms: Math.round(entry.age_ms),
+  }));
+  await sql`select weir.record_access(${JSON.stringify(rows)}::text::json)`;
+}
+
+/**
+ * Notes that keys were used just now, to the minute.
+ *
+ * @param sql Client.
+ * @param keyIds Ids of keys; others are nothing.
+ */
+export async function noteKeysUsed(sql: Sql, keyIds: string[]): Promise<void> {
+  await sql`select weir.note_keys_used(${keyIds})`;
+}
+
+interface AccessRow {
+  access_id: number;
+  /** RFC 3339 with microseconds. */
+  at: string;
+  user_id: string | null;
+  credential: string;
+  action: string;
+  workflow_uuid: string | null;
+  filter: Record<string, unknown>;
+  rows: number | null;
+  status: number;
+  request_id: string;
+}
+
+/**
+ * Reads an account's access log, the newest first.
+ *
+ * @param sql Client.
+ * @param accountId Whose.
+ * @param query Filters and page.
+ * @returns One page.
+ * @throws {SyntaxError} When the cursor is none of ours.
+ */
+export async function readAccessLog(
+  sql: Sql,
+  accountId: number,
+  query: AccessLogQuery,
+): Promise<AccessLogPage> {
+  const before = query.cursor === undefined ? null : readCursor(query.cursor);
+  const rows = await sql<AccessRow[]>`
+    select * from weir.read_access_log(${accountId}, ${query.user_id ?? null},
+      ${query.action ?? null}, ${query.workflow_id ?? null},
+      ${query.since ?? null}::text::timestamptz, ${
+    query.until ?? null
+  }::text::timestamptz,
+      ${before?.at ?? null}::text::timestamptz, ${before?.id ?? null}, ${
+    query.limit + 1
+  })`;
+  const page = rows.slice(0, query.limit);
+  const last = page.at(-1);
+  return {
+    entries: page.map(({ access_id: _, workflow_uuid, ...entry }) => ({
+      ...entry,
+      workflow_id: workflow_uuid,
+    })),
+    next_cursor: rows.length > page.length && last
+      ? `${last.at}_${last.access_id}`
+      : null,
+  };
+}
+
+function readCursor(text: string): { at: string; id: number } {
+  const [, at, id] =
+    /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z)_(\d{1,15})$/.exec(text) ?? [];
+  if (at === undefined || Number.isNaN(Date.parse(at))) {
+    throw new SyntaxError(`Cannot read the cursor "${text}"`);
+  }
+  return { at, id: Number(id) };
+}

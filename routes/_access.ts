@@ -1,0 +1,198 @@
+/**
+ * The access log, written beside the way of requests: many entries at a time, a moment
+ * later. What a process has not written when it is killed is gone: reads of the last
+ * {@linkcode FLUSH_MS}, and while Postgres cannot be reached those since. Of exports
+ * nothing is: they wait until their entry is durable.
+ *
+ * @module
+ */
+
+import type { Context } from "hono";
+import { routePath } from "hono/route";
+import type { Grant } from "../db/access.ts";
+import { type Access, noteKeysUsed, recordAccess } from "../db/access_log.ts";
+import type { Sql } from "../db/client.ts";
+import type { Log } from "../db/log.ts";
+
+/** Longest that an entry waits to be written, ms. */
+const FLUSH_MS = 200;
+
+/** Entries that wait for Postgres to come back, some 500 bytes each; the oldest make room. */
+const WAITING_MAX = 20_000;
+
+/** A key's last use is written down as often, ms. */
+const KEY_USED_MS = 60_000;
+
+/** Keys whose last use is remembered; beyond it all are forgotten, and written again. */
+const KEYS_MAX = 10_000;
+
+/** Longest value of a filter that is kept, characters. */
+const VALUE_LENGTH_MAX = 500;
+
+/** What a query may have that opens something. */
+const SECRETS = /token|key|secret|password|signature/i;
+
+/** Where reads and exports are written down. */
+export interface AccessLog {
+  /** Writes an entry soon. */
+  record(entry: Access): void;
+  /**
+   * Writes an entry now.
+   *
+   * @returns Once it is durable.
+   * @throws When it cannot be written: then nothing may go out.
+   */
+  recordFirst(entry: Access): Promise<void>;
+  /** Notes that an API key was used; costs nothing within the minute. */
+  keyUsed(keyId: string): void;
+  /** Entries that were never written. */
+  lost(): number;
+  /** Writes what waits, and gives up what cannot be written now. */
+  close(): Promise<void>;
+}
+
+/** What it is made of. */
+export interface AccessLogDeps {
+  sql: Sql;
+  log: Log;
+}
+
+/** @returns An access log with nothing waiting. */
+export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
+  let waiting: { entry: Access; since: number }[] = [];
+  let keys = new Set<string>();
+  const usedAt = new Map<string, number>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let writing: Promise<boolean> = Promise.resolve(true);
+  let lost = 0;
+  let isClosed = false;
+
+  function soon(): void {
+    if (!isClosed) timer ??= setTimeout(flush, FLUSH_MS);
+  }
+
+  /** One at a time, so that an outage does not take every connection. */
+  function flush(): Promise<boolean> {
+    clearTimeout(timer);
+    timer = undefined;
+    return writing = writing.then(write);
+  }
+
+  async function write(): Promise<boolean> {
+    const [entries, ids] = [waiting, [...keys]];
+    [waiting, keys] = [[], new Set()];
+    try {
+      const now = performance.now();
+      if (entries.length > 0) {
+        await recordAccess(
+          sql,
+          entries.map(({ entry, since }) => ({
+            ...entry,
+            age_ms: now - since,
+          })),
+        );
+      }
+      if (ids.length > 0) await noteKeysUsed(sql, ids);
+      return true;
+    } catch (error) {
+      waiting = [...entries, ...waiting];
+      drop(waiting.length - WAITING_MAX);
+      log.warn("cannot write the access log", {
+        error,
+        waiting: waiting.length,
+        lost,
+      });
+      soon();
+      return false;
+    }
+  }
+
+  function drop(count: number): void {
+    if (count <= 0) return;
+    waiting.splice(0, count);
+    lost += count;
+  }
+
+  return {
+    record(entry) {
+      waiting.push({ entry, since: performance.now() });
+      drop(waiting.length - WAITING_MAX);
+      soon();
+    },
+    async recordFirst(entry) {
+      await recordAccess(sql, [{ ...entry, age_ms: 0 }]);
+    },
+    keyUsed(keyId) {
+      const now = performance.now();
+      if (now - (usedAt.get(keyId) ?? -Infinity) < KEY_USED_MS) return;
+      if (usedAt.size >= KEYS_MAX) usedAt.clear();
+      usedAt.set(keyId, now);
+      keys.add(keyId);
+      soon();
+    },
+    lost: () => lost,
+    async close() {
+      isClosed = true;
+      await flush();
+      if (waiting.length > 0) {
+        log.error("access log entries are lost", { count: waiting.length });
+      }
+    },
+  };
+}
+
+/** What the request says of itself, and its answer of rows. */
+export interface AccessVariables {
+  /** Names the request in logs and in its answer. */
+  requestId: string;
+  /** How many rows the answer has, where it is made of rows. */
+  rows?: number;
+  /** What was asked for, where it does not stand in the query. */
+  filter?: Record<string, unknown>;
+}
+
+/**
+ * What a request did.
+ *
+ * @param c The request, answered.
+ */
+export function accessOf(
+  c: Context<{ Variables: AccessVariables & { viewer: Grant } }>,
+): Access {
+  const viewer = c.get("viewer");
+  const id = c.req.param("id");
+  return {
+    account_id: viewer.account_id,
+    user_id: viewer.user_id,
+    credential: viewer.credential,
+    action: actionOf(c),
+    workflow_id: id && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)
+      ? id
+      : null,
+    filter: c.get("filter") ?? filterOf(c.req.query()),
+    rows: c.get("rows") ?? null,
+    status: c.res.status,
+    request_id: c.get("requestId"),
+  };
+}
+
+/** Method and pattern of a request: nobody's data, and few of them. */
+export function actionOf(c: Context): string {
+  return `${c.req.method} ${routePath(c, -1)}`;
+}
+
+function filterOf(query: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(query)
+      .filter(([name]) => !SECRETS.test(name))
+      // Postgres stores no NUL and no half of a pair.
+      .map(([name, value]) => [
+        storable(name.slice(0, 64)),
+        storable(value.slice(0, VALUE_LENGTH_MAX)),
+      ]),
+  );
+}
+
+function storable(text: string): string {
+  return text.replaceAll("\0", "").toWellFormed();
+}
