@@ -45,7 +45,7 @@ export async function recordAccess(
     rows: entry.rows,
     status: entry.status,
     request: entry.request_id,
-    age_ms: Math.round(entry.age_ms),
+    age_ms: entry.age_ms,
   }));
   await sql`select weir.record_access(${JSON.stringify(rows)}::text::json)`;
 }

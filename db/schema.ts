@@ -351,25 +351,25 @@ export const AccessLogQuery = z.strictObject({
 export type AccessLogQuery = z.infer<typeof AccessLogQuery>;
 
 /** Answer of `GET /access-log`. */
-export interface AccessLogPage {
-  /** The newest first. */
-  entries: {
-    at: string;
-    /** `null`: a machine, or nobody in particular. */
-    user_id: string | null;
-    /** What let them in, by a name that opens nothing. */
-    credential: string;
-    action: string;
-    workflow_id: string | null;
-    filter: Record<string, unknown>;
-    /** `null` where an answer is not made of rows. */
-    rows: number | null;
-    status: number;
-    request_id: string;
-  }[];
-  /** Ask with it for the next page; `null` on the last one. */
-  next_cursor: string | null;
-}
+export const AccessLogPage = z.strictObject({
+  entries: z.array(z.strictObject({
+    at: UtcInstant,
+    user_id: z.string().nullable()
+      .describe("null: a machine, or nobody in particular"),
+    credential: z.string()
+      .describe("What let them in, by a name that opens nothing"),
+    action: z.string().describe("Method and pattern of the route"),
+    workflow_id: Uuid.nullable(),
+    filter: z.record(z.string(), z.unknown()).describe("What was asked for"),
+    rows: z.int().nullable()
+      .describe("null where an answer is not made of rows"),
+    status: z.int(),
+    request_id: z.string(),
+  })).describe("The newest first"),
+  next_cursor: z.string().nullable()
+    .describe("Ask with it for the next page; null on the last one"),
+}).meta({ id: "AccessLogPage" });
+export type AccessLogPage = z.infer<typeof AccessLogPage>;
 
 /** `GET /workflows` query. */
 export const WorkflowsQuery = z.strictObject({

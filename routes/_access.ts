@@ -8,7 +8,7 @@
  */
 
 import type { Context } from "hono";
-import { routePath } from "hono/route";
+import { matchedRoutes } from "hono/route";
 import type { Grant } from "../db/access.ts";
 import { type Access, noteKeysUsed, recordAccess } from "../db/access_log.ts";
 import type { Sql } from "../db/client.ts";
@@ -178,7 +178,9 @@ export function accessOf(
 
 /** Method and pattern of a request: nobody's data, and few of them. */
 export function actionOf(c: Context): string {
-  return `${c.req.method} ${routePath(c, -1)}`;
+  // Middleware answers to every method; where nothing else matched, nothing is there.
+  const route = matchedRoutes(c).findLast(({ method }) => method !== "ALL");
+  return `${c.req.method} ${route?.path ?? "other"}`;
 }
 
 function filterOf(query: Record<string, string>): Record<string, string> {

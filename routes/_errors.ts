@@ -6,11 +6,11 @@
 
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { routePath } from "hono/route";
 import postgres from "postgres";
 import { z } from "zod";
 import type { Log } from "../db/log.ts";
 import { DetailExpired } from "../db/period.ts";
+import { actionOf } from "./_access.ts";
 
 /** Every code with its status and its title. */
 export const ERRORS = {
@@ -160,7 +160,7 @@ export function answerProblem(
   if (error.status >= 500) {
     log.error("request failed", {
       request_id: c.get("requestId"),
-      action: `${c.req.method} ${routePath(c, -1)}`,
+      action: actionOf(c),
       code: error.code,
       error: error.options.cause ?? error,
     });

@@ -35,8 +35,7 @@ export function logRequests(
     const viewer = c.get("viewer");
     log.info("request", {
       request_id: id,
-      // Where nothing matched, the pattern is that of this middleware.
-      action: c.res.status === 404 ? `${c.req.method} other` : actionOf(c),
+      action: actionOf(c),
       status: c.res.status,
       duration_ms: Math.round((performance.now() - since) * 1_000) / 1_000,
       account: viewer?.account_uuid,

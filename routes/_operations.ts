@@ -9,6 +9,8 @@
 
 import { z } from "zod";
 import {
+  AccessLogPage,
+  AccessLogQuery,
   Actions,
   Analytics,
   AnalyticsQuery,
@@ -57,6 +59,7 @@ export interface Operation {
     | "Workflows"
     | "Numbers"
     | "Executions"
+    | "Account"
     | "Other clients"
     | "Health";
   summary: string;
@@ -352,6 +355,18 @@ export const OPERATIONS: Record<string, Operation> = {
     answers: { 200: json("How many had it", ErasedContact) },
     errors: ["forbidden"],
     example: { path: { contact_id: "contact-1" } },
+  },
+  "GET /api/v1/access-log": {
+    id: "readAccessLog",
+    tag: "Account",
+    summary: "Read who read and exported what",
+    description:
+      "For the admins of the account. The newest first; what was read appears within a second. Kept for a year.",
+    scope: "admin",
+    query: AccessLogQuery,
+    answers: { 200: json("One page of the log", AccessLogPage) },
+    errors: ["forbidden"],
+    example: { query: { limit: "10" } },
   },
   "POST /v1/batch": {
     id: "sendSegmentBatch",

@@ -5,9 +5,9 @@
  */
 
 import { Hono, type MiddlewareHandler } from "hono";
-import { routePath } from "hono/route";
 import { readPipeline } from "../db/jobs.ts";
 import type { Pipeline } from "../db/schema.ts";
+import { actionOf } from "./_access.ts";
 import type { Deps } from "./app.ts";
 
 /** Counts the requests of this process. */
@@ -34,7 +34,7 @@ export function createRequestCounter(): RequestCounter {
       // The pattern and not the path, which has ids: nobody's data, and few rows.
       const key = JSON.stringify({
         method: c.req.method,
-        route: c.res.status === 404 ? "other" : routePath(c),
+        route: c.res.status === 404 ? "other" : actionOf(c).split(" ")[1],
         status: String(c.res.status),
       });
       counts.set(key, (counts.get(key) ?? 0) + 1);

@@ -87,10 +87,10 @@ language plpgsql security definer
 set search_path = weir, pg_temp as $$
 begin
   insert into access_log (at, account_id, user_id, credential, action, workflow_uuid, filter, rows, status, request_id)
-  select clock_timestamp() - least(greatest(e.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
+  select now() - least(greatest(e.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
     e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.status, e.request
   from json_to_recordset(entries) as e(account int, "user" text, credential text, action text, workflow uuid,
-    filter jsonb, rows bigint, status smallint, request text, age_ms bigint)
+    filter jsonb, rows bigint, status smallint, request text, age_ms float8)
   where e.account is not null;
 end $$;
 

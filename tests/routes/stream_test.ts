@@ -5,6 +5,7 @@ import { type Bus, postgresBus } from "../../db/bus.ts";
 import { fold, recordEvents } from "../../db/events.ts";
 import { createLog } from "../../db/log.ts";
 import { Event, type LiveNumbers } from "../../db/schema.ts";
+import { createAccessLog } from "../../routes/_access.ts";
 import { createAuth } from "../../routes/_auth.ts";
 import { answerProblem } from "../../routes/_errors.ts";
 import { createHub, type Hub } from "../../routes/_hub.ts";
@@ -76,13 +77,16 @@ async function withStreams(
   // The beat is left out of it: what comes, comes by ringing.
   const bus = postgresBus(world.sql, log);
   const hub = createHub({ sql, now, log, bus, beatMs: 3_600_000 });
+  const access = createAccessLog({ sql, log });
+  world.atEnd.push(access.close);
   const deps = {
     sql,
     now,
     log,
     hub,
     stopping: stopping.signal,
-    auth: createAuth({ sql, now }),
+    auth: createAuth({ sql, now, access }),
+    access,
     publicUrl: "http://weir.test",
   } as Deps;
   const app = new Hono();
