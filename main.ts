@@ -68,6 +68,12 @@ const DEMO_PORTS = 20;
 const WEB_STATEMENT_TIMEOUT_MS = 15_000;
 
 /**
+ * More questions than this at once wait for longer than their askers do, and each may
+ * hold a batch of megabytes: they are refused with 503, and asked again later.
+ */
+const WEB_WAITING_MAX = 48;
+
+/**
  * Jobs bound themselves by their batches; a recompute or a first retention is one
  * statement that takes as long as it takes. 0: no limit.
  */
@@ -247,6 +253,7 @@ async function run(
   );
   const web = connect(pooled, {
     max: 8,
+    waitingMax: WEB_WAITING_MAX,
     statementTimeoutMs: WEB_STATEMENT_TIMEOUT_MS,
     name: "weir serve",
     role: webRole,

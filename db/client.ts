@@ -5,6 +5,7 @@
  */
 
 import postgres from "postgres";
+import { createLifeline } from "./lifeline.ts";
 import type { DatabaseRole } from "./roles.ts";
 
 /** A pool of connections, or one transaction of it. */
@@ -16,6 +17,8 @@ export interface ConnectOptions {
   max: number;
   /** A statement that runs longer is cancelled by Postgres, ms; 0: never. */
   statementTimeoutMs: number;
+  /** Most queries that wait for an answer; one more is refused (code 53000). */
+  waitingMax?: number;
   /** Shown in `pg_stat_activity`. */
   name?: string;
   /** Taken on by every connection; default: the login's own. */
@@ -32,8 +35,12 @@ export interface ConnectOptions {
   onWarning?(text: string): void;
 }
 
+/** What a pool may have waiting where nothing is said: no test or job has as many. */
+const WAITING_MAX = 10_000;
+
 /**
- * Opens a pool. Nothing is connected until the first query.
+ * Opens a pool. Nothing is connected until the first query. A Postgres that does not
+ * answer is given up after some seconds ({@linkcode createLifeline}).
  *
  * int8 arrives as a number: every count, revision and id of ours stays far below
  * 2^53. Sums of microseconds do not, and are sent as text by the queries.
@@ -43,10 +50,13 @@ export interface ConnectOptions {
  * @returns A tagged-template client.
  */
 export function connect(url: string, options: ConnectOptions): Sql {
-  return postgres(url, {
+  const lifeline = createLifeline(options.waitingMax ?? WAITING_MAX);
+  const sql = postgres(url, {
+    // In the driver, and not in its types.
+    ...{ socket: lifeline.socket },
     max: options.max,
     prepare: !options.pooled,
-    connect_timeout: 10,
+    connect_timeout: 5,
     idle_timeout: 300,
     backoff: reconnectSeconds,
     onnotice(notice) {
@@ -73,6 +83,7 @@ export function connect(url: string, options: ConnectOptions): Sql {
         : {}),
     },
   }) as Sql;
+  return lifeline.watch(sql) as Sql;
 }
 
 /**

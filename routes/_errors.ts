@@ -47,6 +47,7 @@ export const ERRORS = {
   internal: { status: 500, title: "Cannot answer because of an error of ours" },
   unavailable: { status: 503, title: "Cannot reach the database" },
   streams_full: { status: 503, title: "Cannot open more streams here" },
+  overloaded: { status: 503, title: "Cannot take in more at the moment" },
   stopping: { status: 503, title: "Cannot answer while starting or stopping" },
   query_timeout: { status: 504, title: "Cannot answer in time" },
 } as const;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { recordEvents } from "../db/events.ts";
 import { noteRefusals, type Refusal } from "../db/quality.ts";
@@ -18,6 +19,8 @@ import {
   EVENTS_PER_REQUEST_MAX,
   Uuid,
 } from "../db/schema.ts";
+import type { AuthEnv } from "./_auth.ts";
+import { mediaTypeOf } from "./_body.ts";
 import { AppError, toAppError } from "./_errors.ts";
 import { clipped } from "./_valid.ts";
 import type { Deps } from "./app.ts";
@@ -31,6 +34,35 @@ const MESSAGES = {
   event_conflict: "Cannot accept other content under the id of another event",
   workflow_not_found: "Cannot find this workflow",
 } as const;
+
+/**
+ * Bodies of one account that are held at once. Each is in memory as a whole and may
+ * have megabytes, and the database's eight connections are busy with fewer. By account,
+ * so that whoever sends too much, or slowly, is only in their own way.
+ */
+const BODIES_MAX = 32;
+
+/**
+ * Refuses what would only wait, before its body is read: to say so early is how more
+ * than can be done is borne. Streams are held piece by piece and not counted.
+ */
+export function admission(): MiddlewareHandler<AuthEnv> {
+  const held = new Map<number, number>();
+  return async (c, next) => {
+    if (mediaTypeOf(c.req.raw) === "application/x-ndjson") return await next();
+    const { account_id } = c.get("viewer");
+    const count = held.get(account_id) ?? 0;
+    if (count >= BODIES_MAX) throw new AppError("overloaded");
+    held.set(account_id, count + 1);
+    try {
+      await next();
+    } finally {
+      const left = held.get(account_id)! - 1;
+      if (left === 0) held.delete(account_id);
+      else held.set(account_id, left);
+    }
+  };
+}
 
 /** What a refused event counts as, for its workflow. */
 const KINDS = {

@@ -9,7 +9,7 @@ import { LINE_BYTES_MAX, NDJSON_CHUNK_EVENTS } from "../db/schema.ts";
 import { type AuthEnv, requires } from "./_auth.ts";
 import { linesOf, mediaTypeOf, readJson, type UnreadLine } from "./_body.ts";
 import { AppError } from "./_errors.ts";
-import { type Item, numbered, takeEvents } from "./_ingest.ts";
+import { admission, type Item, numbered, takeEvents } from "./_ingest.ts";
 import {
   CLOUDEVENT,
   CLOUDEVENTS_BATCH,
@@ -24,6 +24,7 @@ export function events(deps: Deps): Hono<AuthEnv> {
   return new Hono<AuthEnv>().post(
     "/",
     requires(deps, "events:write"),
+    admission(),
     async (c) => {
       const { account_id } = c.get("viewer");
       const chunks = chunksOf(c.req.raw);

@@ -1,0 +1,207 @@
+/**
+ * Deadlines for questions to Postgres. The driver has none of its own (postgres.js
+ * 3.4.9): a network that swallows what is sent keeps a query, and all that wait behind
+ * it, for ever. A deadline of each statement would have to be longer than the longest
+ * that may take its time; so it is not the query that is timed but Postgres: when
+ * it has been silent for long, it is asked on a connection of its own whether it
+ * is there, which it answers at once however busy it is, and full.
+ *
+ * @module
+ */
+
+import { connect, type Socket } from "node:net";
+import type postgres from "postgres";
+
+/** A query that waits longer has us ask, ms; nearly all take less than a second. */
+const SILENCE_MS = 2_000;
+
+/** Postgres' first process answers within a round trip, or is gone, ms. */
+const PROBE_MS = 2_000;
+
+/** How often we look, and while Postgres is out of reach ask again, ms. */
+const BEAT_MS = 500;
+
+/** `SSLRequest` of the protocol: anybody may ask, and is answered with one byte. */
+const ARE_YOU_THERE = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
+
+/** A connection or a query that Postgres no longer answers. */
+class Unreachable extends Error {
+  readonly code = "ECONNRESET";
+  constructor() {
+    super("Cannot reach Postgres: it does not answer");
+  }
+}
+
+/** More wait already than could be answered soon. */
+class Overloaded extends Error {
+  /** As Postgres calls being short of something. */
+  readonly code = "53000";
+  constructor() {
+    super("Cannot ask Postgres: too many questions wait");
+  }
+}
+
+/** What the driver's queries have besides what its types tell. */
+type Query = Promise<unknown> & {
+  executed: boolean;
+  state: unknown;
+  reject(reason: Error): void;
+  cancel(): void;
+};
+
+/** Of the driver's parsed options. */
+interface Target {
+  host: string[];
+  port: number[];
+  path?: string | false;
+}
+
+/** Watches over one pool. */
+export interface Lifeline {
+  /** Makes the pool's connections; the driver's option `socket`. */
+  socket(target: Target): Socket;
+  /**
+   * @param sql The pool.
+   * @returns The same; what is awaited of it is watched. Cursors and streams are not:
+   * whoever reads them sees that nothing comes.
+   */
+  watch(sql: postgres.Sql): postgres.Sql;
+}
+
+/**
+ * @param waitingMax Queries beyond this are refused; each may hold megabytes.
+ * @returns A lifeline for one pool.
+ */
+export function createLifeline(waitingMax: number): Lifeline {
+  const sockets = new Set<Socket>();
+  const waiting = new Map<Query, number>();
+  let target: Target | undefined;
+  let hosts = 0;
+  let isDown = false;
+  let isAsking = false;
+  let hasEnded = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  function beat(): void {
+    timer = undefined;
+    const [longest] = waiting.values();
+    const silence = longest === undefined ? 0 : performance.now() - longest;
+    if (!isAsking && (isDown || silence > SILENCE_MS)) ask();
+    if (isDown || waiting.size > 0) schedule();
+  }
+
+  function schedule(): void {
+    if (timer !== undefined || hasEnded) return;
+    timer = setTimeout(beat, BEAT_MS);
+    // An outage is no reason to stay.
+    if (isDown) Deno.unrefTimer(timer);
+  }
+
+  async function ask(): Promise<void> {
+    isAsking = true;
+    const answers = await isThere(target!);
+    isAsking = false;
+    if (hasEnded) return;
+    if (!answers) giveUp();
+    isDown = !answers;
+    if (answers) {
+      // It is busy: the next look comes after as long a silence again.
+      const now = performance.now();
+      for (const query of waiting.keys()) waiting.set(query, now);
+    }
+    schedule();
+  }
+
+  function giveUp(): void {
+    for (const query of waiting.keys()) {
+      query.reject(new Unreachable());
+      // What the driver has not sent yet it forgets.
+      if (query.state === null) query.cancel();
+    }
+    for (const socket of sockets) socket.destroy(new Unreachable());
+  }
+
+  function arm(query: Query): void {
+    if (query.executed) return;
+    const problem = isDown
+      ? new Unreachable()
+      : waiting.size >= waitingMax
+      ? new Overloaded()
+      : null;
+    if (problem) {
+      query.executed = true;
+      return query.reject(problem);
+    }
+    waiting.set(query, performance.now());
+    const forget = () => waiting.delete(query);
+    Promise.prototype.then.call(query, forget, forget);
+    schedule();
+  }
+
+  function watched<T>(query: T): T {
+    if (!(query instanceof Promise)) return query;
+    const then = query.then;
+    query.then = function (...args) {
+      arm(query as unknown as Query);
+      return then.apply(query, args as Parameters<typeof then>);
+    } as typeof then;
+    return query;
+  }
+
+  return {
+    socket(to) {
+      target = to;
+      const socket = open(to, hosts++);
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+      return socket;
+    },
+    watch(sql) {
+      async function end(options?: { timeout?: number }): Promise<void> {
+        hasEnded = true;
+        clearTimeout(timer);
+        await sql.end(options);
+      }
+      return new Proxy(sql, {
+        apply: (target, self, args) =>
+          watched(Reflect.apply(target as never, self, args)),
+        get(target, name, receiver) {
+          if (name === "end") return end;
+          if (name === "unsafe") {
+            return (...args: Parameters<typeof sql.unsafe>) =>
+              watched(sql.unsafe(...args));
+          }
+          return Reflect.get(target, name, receiver);
+        },
+      });
+    },
+  };
+}
+
+function open({ path, host, port }: Target, n: number): Socket {
+  const i = n % host.length;
+  const socket = path
+    ? connect(path)
+    : connect({ host: host[i]!, port: port[i]! });
+  // The driver checks certificates by it.
+  return Object.assign(socket, { host: host[i], port: port[i] });
+}
+
+async function isThere(target: Target): Promise<boolean> {
+  const asked = target.host.map((_, n) => asks(target, n));
+  return (await Promise.all(asked)).includes(true);
+}
+
+function asks(target: Target, n: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = open(target, n);
+  const timer = setTimeout(() => resolve(false), PROBE_MS);
+  socket.once("error", () => resolve(false));
+  socket.once("close", () => resolve(false));
+  socket.once("data", () => resolve(true));
+  socket.write(ARE_YOU_THERE);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    socket.destroy();
+  });
+}

@@ -1,0 +1,335 @@
+/**
+ * A server whose way to Postgres fails in every way a network knows, and a Postgres
+ * that has no room: every request has an answer within its time, what was
+ * acknowledged is there once, and all is as before when the fault is over.
+ *
+ * @module
+ */
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { connect } from "../../db/client.ts";
+import { fold } from "../../db/events.ts";
+import type { EventReceipt } from "../../db/schema.ts";
+import { toAppError } from "../../routes/_errors.ts";
+import { auditCommand } from "../../workers/audit.ts";
+import {
+  dbTest,
+  type Server,
+  startServer,
+  until,
+  type World,
+} from "../harness.ts";
+import { openProxy } from "./_proxy.ts";
+
+/** Silence of 2 s, a beat, a probe of 2 s, and a busy machine: no request waits longer, ms. */
+const ANSWER_MS_MAX = 8_000;
+
+/** How soon all is well after a fault is over, ms. */
+const RECOVERY_MS_MAX = 10_000;
+
+const WORKFLOW = crypto.randomUUID();
+
+/** What clients know. */
+interface Ledger {
+  acknowledged: Set<string>;
+  statuses: Map<number, number>;
+  slowestMs: number;
+}
+
+function newLedger(): Ledger {
+  return { acknowledged: new Set(), statuses: new Map(), slowestMs: 0 };
+}
+
+function enrolment(id: string): Record<string, unknown> {
+  return {
+    id,
+    type: "execution.enrolled",
+    workflow_id: WORKFLOW,
+    execution_id: crypto.randomUUID(),
+    contact_id: "c",
+    occurred_at: new Date().toISOString(),
+    source: "api",
+  };
+}
+
+/** One request; a failure without an answer is the server's, and fails the test. */
+async function report(
+  { url }: { url: string },
+  key: string,
+  ledger: Ledger,
+  events: Record<string, unknown>[],
+): Promise<Response> {
+  const startedAt = performance.now();
+  const response = await fetch(`${url}/api/v1/events`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${key}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify(events),
+  });
+  const text = await response.text();
+  const { status } = response;
+  ledger.slowestMs = Math.max(ledger.slowestMs, performance.now() - startedAt);
+  ledger.statuses.set(status, (ledger.statuses.get(status) ?? 0) + 1);
+  if (status === 202) {
+    const receipt: EventReceipt = JSON.parse(text);
+    strictEqual(receipt.accepted + receipt.duplicates, events.length);
+    for (const { id } of events) ledger.acknowledged.add(id as string);
+  } else {
+    ok([429, 503].includes(status), `${status} ${text}`);
+    ok(
+      Number(response.headers.get("retry-after")) > 0,
+      "says when to come back",
+    );
+  }
+  return response;
+}
+
+/** All that was acknowledged is there, once, and counts. */
+async function check({ sql, snapshots }: World, ledger: Ledger): Promise<void> {
+  await until("all is folded", async () => {
+    const [row] = await sql`
+      select not exists (select from weir.event_queue) as empty`;
+    return row!.empty;
+  });
+  const rows = await sql<{ event_id: string }[]>`
+    select event_id from weir.event`;
+  const stored = rows.map((row) => row.event_id);
+  strictEqual(new Set(stored).size, stored.length, "nothing is there twice");
+  const kept = new Set(stored);
+  deepStrictEqual(
+    [...ledger.acknowledged].filter((id) => !kept.has(id)),
+    [],
+    "nothing acknowledged is lost",
+  );
+  const [row] = await sql<[{ enrolled: number }]>`
+    select coalesce(sum(enrolled), 0)::int as enrolled
+    from weir.workflow_rollup where grain = 'day'`;
+  strictEqual(row.enrolled, stored.length);
+  const drift: string[] = [];
+  ok(
+    await auditCommand(snapshots, (line) => drift.push(line), new Date()),
+    drift.join("\n"),
+  );
+}
+
+dbTest(
+  "main start outlives every weather between it and Postgres",
+  async (world) => {
+    using proxy = openProxy(world.database_url);
+    await using server = await startServer({ DATABASE_URL: proxy.url });
+    const ledger = newLedger();
+    const say: string[] = [];
+    let n = 0;
+    async function burst(): Promise<void> {
+      await Promise.all(Array.from(
+        { length: 12 },
+        () => report(server, world.key, ledger, [enrolment(`e${n++}`)]),
+      ));
+    }
+    await burst();
+    strictEqual(ledger.acknowledged.size, 12);
+
+    for (const weather of ["cut", "blackhole", "truncate", "delay"] as const) {
+      ledger.slowestMs = 0;
+      ledger.statuses.clear();
+      if (weather === "delay") proxy.delayMs = 300;
+      else proxy.weather = weather;
+      if (weather === "cut") proxy.cut();
+      await burst();
+      // The second finds out at once what the first had to wait for.
+      await burst();
+      ok(
+        ledger.slowestMs < ANSWER_MS_MAX,
+        `${weather}: ${ledger.slowestMs} ms`,
+      );
+      strictEqual(ledger.statuses.has(503), weather !== "delay", weather);
+      const ready = await fetch(`${server.url}/readyz`);
+      await ready.body?.cancel();
+      strictEqual(ready.status, weather === "delay" ? 200 : 503, weather);
+
+      const slowest = Math.round(ledger.slowestMs);
+      const over = performance.now();
+      proxy.weather = "good";
+      proxy.delayMs = 0;
+      await until(
+        `it answers after ${weather}`,
+        async () =>
+          (await report(server, world.key, ledger, [enrolment(`e${n++}`)]))
+            .status === 202,
+        RECOVERY_MS_MAX / 1_000,
+      );
+      const recovery = Math.round(performance.now() - over);
+      say.push(
+        `${weather}: slowest answer ${slowest} ms, well after ${recovery} ms`,
+      );
+    }
+    await check(world, ledger);
+    console.info(say.join("\n"));
+    server.process.kill("SIGTERM");
+    strictEqual((await server.process.status).code, 0);
+  },
+);
+
+dbTest(
+  "a Postgres without a connection left is an outage, until it has one",
+  async (world) => {
+    const { sql } = world;
+    const role = `weir_full_${crypto.randomUUID().slice(0, 8)}`;
+    await sql.unsafe(
+      `create role ${role} login password 'x' connection limit 0`,
+    );
+    const url = new URL(world.database_url);
+    url.username = role;
+    url.password = "x";
+    const client = connect(url.href, { max: 4, statementTimeoutMs: 5_000 });
+    try {
+      const asked = Array.from({ length: 8 }, () => client`select 1`);
+      for (const one of await Promise.allSettled(asked)) {
+        strictEqual(one.status, "rejected");
+        const { reason } = one as PromiseRejectedResult;
+        strictEqual(toAppError(reason).code, "unavailable", reason);
+      }
+      await sql.unsafe(`alter role ${role} connection limit 4`);
+      await until(
+        "there is room",
+        () => client`select 1`.then(() => true, () => false),
+        RECOVERY_MS_MAX / 1_000,
+      );
+    } finally {
+      await client.end({ timeout: 1 });
+      await sql.unsafe(`drop role ${role}`);
+    }
+  },
+);
+
+/** Resident memory of a process, bytes. */
+async function memoryOf(pid: number): Promise<number> {
+  const statm = await Deno.readTextFile(`/proc/${pid}/statm`);
+  return Number(statm.split(" ")[1]) * 4_096;
+}
+
+const BATCH = 200;
+
+dbTest(
+  "main serve refuses in time what is three times too much",
+  async (world) => {
+    await using server = await startServer({
+      DATABASE_URL: world.database_url,
+      INGEST_EVENTS_PER_MINUTE: "100000000",
+    });
+    const calm = newLedger();
+    let n = 0;
+    const batch = () =>
+      Array.from({ length: BATCH }, () => enrolment(`e${n++}`));
+    const send = (ledger: Ledger) => report(server, world.key, ledger, batch());
+    // What it can do: as many as eight who wait for each answer get done.
+    const stopAt = performance.now() + 2_000;
+    await Promise.all(Array.from({ length: 8 }, async () => {
+      while (performance.now() < stopAt) await send(calm);
+    }));
+    const capacity = calm.acknowledged.size / 2 / BATCH;
+    const before = await memoryOf(server.process.pid);
+
+    const storm = newLedger();
+    const sending: Promise<Response>[] = [];
+    const startedAt = performance.now();
+    let most = before;
+    for (let sent = 0; performance.now() - startedAt < 4_000;) {
+      const due = capacity * 3 * (performance.now() - startedAt) / 1_000;
+      for (; sent < due; sent++) sending.push(send(storm));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      most = Math.max(most, await memoryOf(server.process.pid));
+    }
+    const over = performance.now();
+    await Promise.all(sending);
+    await until(
+      "it takes what it is sent again",
+      async () => (await send(storm)).status === 202,
+      RECOVERY_MS_MAX / 1_000,
+    );
+    const recovery = Math.round(performance.now() - over);
+    const grown = Math.round((most - before) / 1e6);
+    console.info(
+      `capacity ${
+        Math.round(capacity * BATCH)
+      } events/s; of ${sending.length} requests at 3 x that, ` +
+        `answers ${JSON.stringify([...storm.statuses])}, slowest ${
+          Math.round(storm.slowestMs)
+        } ms; memory +${grown} MB; well after ${recovery} ms`,
+    );
+    ok(grown < 100, `memory grew by ${grown} MB`);
+    ok(recovery < RECOVERY_MS_MAX, `${recovery} ms`);
+    for (const id of calm.acknowledged) storm.acknowledged.add(id);
+    await check(world, storm);
+  },
+);
+
+dbTest("ten rolling restarts under load fail no request", async (world) => {
+  const env = { DATABASE_URL: world.database_url };
+  const ledger = newLedger();
+  let current = await startServer(env);
+  const underWay = new Map<Server, number>();
+  let isOver = false;
+  let n = 0;
+  async function send(): Promise<Response> {
+    const server = current;
+    const count = (by: number) =>
+      underWay.set(server, (underWay.get(server) ?? 0) + by);
+    count(1);
+    const event = enrolment(`e${n++}`);
+    return await report(server, world.key, ledger, [event])
+      .finally(() => count(-1));
+  }
+  const load = Promise.all(Array.from({ length: 4 }, async () => {
+    while (!isOver) {
+      strictEqual((await send()).status, 202);
+      // The next one is to start, too.
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }));
+  try {
+    for (let restart = 0; restart < 10; restart++) {
+      const next = await Promise.race([startServer(env, "serve"), load]);
+      if (Array.isArray(next)) break;
+      const old = current;
+      current = next;
+      // As whoever balances the load does: what it was sent before it left comes back.
+      await until("nothing is under way", () => underWay.get(old) === 0);
+      old.process.kill("SIGTERM");
+      strictEqual((await old.process.status).code, 0, old.log());
+      await old[Symbol.asyncDispose]();
+    }
+    isOver = true;
+    await load;
+  } finally {
+    isOver = true;
+    await Promise.allSettled([load]);
+    await current[Symbol.asyncDispose]();
+  }
+  console.info(`${ledger.acknowledged.size} requests, none failed`);
+  // The first server folded; what came after it waits for one that does.
+  while (await fold(world.sql) > 0);
+  await check(world, ledger);
+});
+
+dbTest("a worker that is frozen holds up nobody", async (world) => {
+  const env = { DATABASE_URL: world.database_url };
+  await using frozen = await startServer(env);
+  await using awake = await startServer(env);
+  const ledger = newLedger();
+  let n = 0;
+  const send = (to: { url: string }) =>
+    report(to, world.key, ledger, [enrolment(`e${n++}`)]);
+  await Promise.all(Array.from({ length: 20 }, () => send(frozen)));
+  frozen.process.kill("SIGSTOP");
+  try {
+    await Promise.all(Array.from({ length: 20 }, () => send(awake)));
+    await check(world, ledger);
+  } finally {
+    frozen.process.kill("SIGCONT");
+  }
+  await send(frozen);
+  await check(world, ledger);
+});
