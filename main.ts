@@ -36,8 +36,11 @@ import {
   type Settings,
 } from "./workers/_settings.ts";
 import { launcherGone } from "./workers/_launcher.ts";
+import { diskStore, type ExportStore, postgresStore } from "./db/store.ts";
 import { audit, auditCommand } from "./workers/audit.ts";
+import { createExpiryJob, createExportJob } from "./workers/export.ts";
 import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
+import { createPrinter, type Printer } from "./workers/pdf.ts";
 import { recompute } from "./workers/recompute.ts";
 import { refresh } from "./workers/refresh.ts";
 import { partitions, retain } from "./workers/retain.ts";
@@ -63,6 +66,15 @@ Settings are environment variables, see .env.example.`;
 
 /** The demo takes the next free port, so that two can be looked at side by side. */
 const DEMO_PORTS = 20;
+
+/** A file of a hundred thousand rows at a hundredth of a disk's speed, ms. */
+const SLOW_STATEMENT_TIMEOUT_MS = 10 * 60_000;
+
+/** Files that are sent at once by one process; more wait for each other. */
+const SLOW_STATEMENTS_MAX = 4;
+
+/** The jobs of exports, of which one reads, writes and gives a sign of life at once. */
+const EXPORT_CONNECTIONS = 5;
 
 /** A read or a batch that takes longer does more harm than its failure, ms. */
 const WEB_STATEMENT_TIMEOUT_MS = 15_000;
@@ -260,8 +272,16 @@ async function run(
     pooled: pooled !== direct,
     onWarning,
   });
+  const slow = connect(pooled, {
+    max: SLOW_STATEMENTS_MAX,
+    statementTimeoutMs: SLOW_STATEMENT_TIMEOUT_MS,
+    name: "weir export",
+    role: webRole,
+    pooled: pooled !== direct,
+    onWarning,
+  });
   const sql = connect(direct, {
-    max: Math.max(1, jobs.length),
+    max: jobs.length + EXPORT_CONNECTIONS,
     statementTimeoutMs: WORK_STATEMENT_TIMEOUT_MS,
     name: "weir work",
     role: workRole,
@@ -277,12 +297,19 @@ async function run(
   // One of them failing ends the other.
   const failed = new AbortController();
   const stopping = AbortSignal.any([signal, failed.signal]);
+  const printer = createPrinter({
+    chromiumPath: context.settings.CHROMIUM_PATH,
+    chromiumUrl: context.settings.CHROMIUM_URL,
+  });
+  if (jobs.length > 0) {
+    jobs = [...jobs, ...await makeExportJobs(context.settings, sql, printer)];
+  }
   const parts = [runJobs(jobs, { sql, snapshots, log, signal: stopping })];
   if (manifest) {
     parts.push(
       answerRequests(
         { ...context, signal: stopping },
-        { web, direct: sql },
+        { web, slow, direct: sql },
         manifest,
         options,
       ),
@@ -294,11 +321,36 @@ async function run(
       throw error;
     }).finally(() => Promise.allSettled(parts));
   } finally {
+    await printer.close();
     await Promise.all(
-      [web, sql, snapshots].map((client) => client.end({ timeout: 5 })),
+      [web, slow, sql, snapshots].map((client) => client.end({ timeout: 5 })),
     );
   }
   log.info("stopped");
+}
+
+/** Reports are pages, and pages are not the workers' to know: so both meet here. */
+async function makeExportJobs(
+  settings: Settings,
+  sql: Sql,
+  { print }: Printer,
+): Promise<Job[]> {
+  const { renderReport } = await import("./routes/report.tsx");
+  const store = storeOf(settings, sql);
+  return [
+    createExportJob({ store, renderReport, print }),
+    createExpiryJob(store),
+  ];
+}
+
+function storeOf(
+  { EXPORT_STORE, DATABASE_URL, DATA_DIR }: Settings,
+  sql: Sql,
+): ExportStore {
+  const kind = EXPORT_STORE ?? (DATABASE_URL ? "postgres" : "disk");
+  return kind === "disk"
+    ? diskStore(`${DATA_DIR}/exports`)
+    : postgresStore(sql);
 }
 
 /**
@@ -324,7 +376,7 @@ interface ServeOptions {
 
 async function answerRequests(
   { settings, log, signal }: Context,
-  { web: sql, direct }: { web: Sql; direct: Sql },
+  { web: sql, slow, direct }: { web: Sql; slow: Sql; direct: Sql },
   manifest: Manifest,
   options: ServeOptions,
 ): Promise<void> {
@@ -355,6 +407,8 @@ async function answerRequests(
     sql,
     auth: createAuth({ sql, now, access }),
     access,
+    slow,
+    store: storeOf(settings, sql),
     now,
     dist: DIST,
     manifest,

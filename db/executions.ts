@@ -5,33 +5,20 @@
  */
 
 import type { Sql } from "./client.ts";
-import { seconds } from "./rates.ts";
 import {
   type ErasedContact,
   EVENTS_SHOWN_MAX,
   type Execution,
   type ExecutionDetail,
-  type ExecutionEvent,
   type ExecutionList,
   type ExecutionsFilter,
   type ExecutionsQuery,
 } from "./schema.ts";
 
-/** What `weir.execution_row()` answers. */
-interface ExecutionRow extends Omit<Execution, "duration_seconds"> {
-  duration_us: number | null;
-}
-
 /** What `weir.read_execution()` answers. */
-interface DetailRow {
-  as_of: string;
-  execution: ExecutionRow;
-  steps: (Omit<ExecutionDetail["steps"][number], "time_seconds"> & {
-    time_us: number | null;
-  })[];
-  goals: ExecutionDetail["goals"];
-  events: (Omit<ExecutionEvent, "duration_ms"> & { duration_us?: number })[];
-  events_total: number;
+interface DetailRow
+  extends Omit<ExecutionDetail, keyof Execution | "workflow_id"> {
+  execution: Execution;
 }
 
 /**
@@ -55,7 +42,7 @@ export async function listExecutions(
   const { limit, cursor, ...filter } = query;
   const after = cursor === undefined ? null : readCursor(cursor);
   const [row] = await sql<
-    [{ list: { as_of: string; executions: ExecutionRow[] } | null }]
+    [{ list: { as_of: string; executions: Execution[] } | null }]
   >`
     select weir.list_executions(${accountId}, ${workflowUuid}, ${
     filterText(filter)
@@ -71,7 +58,7 @@ export async function listExecutions(
   return {
     workflow_id: workflowUuid,
     as_of,
-    executions: page.map(executionOf),
+    executions: page,
     next_cursor: executions.length > page.length && last
       ? writeCursor([last.enrolled_at!, last.execution_id])
       : null,
@@ -94,24 +81,8 @@ export async function readExecution(
     select weir.read_execution(${accountId}, ${workflowUuid}, ${executionId},
       ${EVENTS_SHOWN_MAX}, ${now}) as detail`;
   if (row.detail === null) return null;
-
-  const { as_of, execution, steps, goals, events, events_total } = row.detail;
-  return {
-    workflow_id: workflowUuid,
-    as_of,
-    ...executionOf(execution),
-    steps: steps.map(({ time_us, ...step }) => ({
-      ...step,
-      time_seconds: seconds(time_us),
-    })),
-    goals,
-    events: events.map(({ duration_us, ...event }) =>
-      duration_us === undefined
-        ? event
-        : { ...event, duration_ms: duration_us / 1_000 }
-    ),
-    events_total,
-  };
+  const { as_of, execution, ...rest } = row.detail;
+  return { workflow_id: workflowUuid, as_of, ...execution, ...rest };
 }
 
 /**
@@ -139,17 +110,6 @@ export async function eraseContact(
  */
 export function filterText(filter: ExecutionsFilter): string {
   return JSON.stringify(filter);
-}
-
-function executionOf({ duration_us, ...row }: ExecutionRow): Execution {
-  const { execution_id, contact_id, status, source, version, ...rest } = row;
-  const { enrolled_at, ended_at, end_reason, ...more } = rest;
-  return {
-    ...{ execution_id, contact_id, status, source, version },
-    ...{ enrolled_at, ended_at, end_reason },
-    duration_seconds: seconds(duration_us),
-    ...more,
-  };
 }
 
 /** Where a page ended: an instant with microseconds, and an execution. */

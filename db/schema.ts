@@ -1156,6 +1156,105 @@ export const ErasedContact = z.strictObject({
 }).meta({ id: "ErasedContact" });
 export type ErasedContact = z.infer<typeof ErasedContact>;
 
+/** Executions that are sent at once; more are a job by themselves. */
+export const EXPORT_ROWS_AT_ONCE_MAX = 100_000;
+
+/** How long a file is kept, hours: to be fetched on the day that it was asked for. */
+export const EXPORT_HOURS = 24;
+
+/** Most jobs of an account that are queued or running: others have accounts, too. */
+export const EXPORTS_OPEN_MAX = 5;
+
+/** Most bytes of an account's files: ten million executions. */
+export const EXPORT_BYTES_MAX = 2 * 1024 ** 3;
+
+/** Jobs that are listed: more than a day of asking. */
+export const EXPORTS_LISTED_MAX = 50;
+
+export const EXPORT_FORMATS = ["csv", "json", "pdf"] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+const ofExport = {
+  format: z.enum(EXPORT_FORMATS),
+  /** Whether CSV begins with a mark that tells Excel of UTF-8. */
+  bom: z.enum(["true", "false"]).optional(),
+};
+
+/**
+ * What is to be exported: the aggregated numbers of a read's query, or the executions
+ * that a filter finds; a PDF has no executions.
+ */
+export const ExportQuery = z.preprocess(
+  (query) =>
+    typeof query === "object" && query !== null
+      ? { rows: "buckets", ...query }
+      : query,
+  z.discriminatedUnion("rows", [
+    AnalyticsQuery.safeExtend({ rows: z.literal("buckets"), ...ofExport }),
+    ExecutionsFilter.safeExtend({
+      rows: z.literal("executions"),
+      ...ofExport,
+      format: z.enum(["csv", "json"]),
+    }),
+  ]),
+);
+export type ExportQuery = z.infer<typeof ExportQuery>;
+
+export const EXPORT_STATUSES = [
+  "queued",
+  "running",
+  "done",
+  "failed",
+  "cancelled",
+] as const;
+
+/**
+ * The parameters of an export as one list, for the document; what goes with what is
+ * {@linkcode ExportQuery}'s to say.
+ */
+export const ExportParameters = z.strictObject({
+  ...ofExport,
+  rows: z.enum(["buckets", "executions"]).optional()
+    .describe("The numbers of a range, or executions; default: buckets"),
+  ...z.strictObject(AnalyticsQuery.shape).partial().shape,
+  ...ofExecutions,
+}).meta({ id: "ExportParameters" });
+
+/** A file that a worker makes. */
+export const ExportJob = z.strictObject({
+  job_id: Uuid,
+  workflow_id: Uuid,
+  status: z.enum(EXPORT_STATUSES),
+  percent: z.int().min(0).max(100),
+  request: z.record(z.string(), z.unknown()).describe("What was asked for"),
+  requested_by: z.string().nullable()
+    .describe("A user; null: a machine of the account, or a schedule"),
+  schedule_id: Uuid.nullable(),
+  requested_at: UtcInstant,
+  started_at: UtcInstant.nullable(),
+  finished_at: UtcInstant.nullable(),
+  expires_at: UtcInstant.nullable()
+    .describe("When the file goes; null until it is there"),
+  attempts: Count,
+  error: z.string().nullable()
+    .describe("Why the last attempt failed; null where it did not"),
+  file: z.strictObject({
+    name: z.string(),
+    media_type: z.string(),
+    bytes: Count,
+    rows: Count.nullable().describe("Of the table; null where it is none"),
+    sha256: z.string().describe("Hexadecimal"),
+    download_url: z.string()
+      .describe("Opens this file without a key for as long as it is kept"),
+  }).nullable().describe("Null until it is done"),
+}).meta({ id: "ExportJob" });
+export type ExportJob = z.infer<typeof ExportJob>;
+
+/** Answer of `GET /workflows/{id}/exports`, newest first. */
+export const ExportList = z.strictObject({ exports: z.array(ExportJob) })
+  .meta({ id: "ExportList" });
+export type ExportList = z.infer<typeof ExportList>;
+
 /** What a credential may do. */
 export const SCOPES = [
   "events:write",

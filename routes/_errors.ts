@@ -27,14 +27,25 @@ export const ERRORS = {
     title: "Cannot take this from another site",
   },
   forbidden: { status: 403, title: "Cannot allow this to this user" },
+  link_expired: { status: 403, title: "Cannot open anything with this link" },
   workflow_not_found: { status: 404, title: "Cannot find this workflow" },
   execution_not_found: { status: 404, title: "Cannot find this execution" },
+  export_not_found: { status: 404, title: "Cannot find this export" },
   not_found: { status: 404, title: "Cannot find this address" },
   method_not_allowed: { status: 405, title: "Cannot do this at this address" },
+  export_not_done: {
+    status: 409,
+    title: "Cannot fetch a file that is not there yet",
+  },
+  export_gone: { status: 410, title: "Cannot fetch a file that has expired" },
   payload_too_large: { status: 413, title: "Cannot take so much at once" },
   unsupported_media_type: {
     status: 415,
     title: "Cannot read this kind of body",
+  },
+  range_not_satisfiable: {
+    status: 416,
+    title: "Cannot find this part of the file",
   },
   all_events_rejected: {
     status: 422,
@@ -43,6 +54,14 @@ export const ERRORS = {
   too_many_streams: {
     status: 429,
     title: "Cannot open more streams for this user",
+  },
+  exports_busy: {
+    status: 429,
+    title: "Cannot make more exports of an account at once",
+  },
+  exports_full: {
+    status: 429,
+    title: "Cannot keep more files of an account until some expire",
   },
   internal: { status: 500, title: "Cannot answer because of an error of ours" },
   unavailable: { status: 503, title: "Cannot reach the database" },

@@ -23,6 +23,9 @@ import {
   ExecutionDetail,
   ExecutionList,
   ExecutionsQuery,
+  ExportJob,
+  ExportList,
+  ExportParameters,
   Funnel,
   Quality,
   QualityQuery,
@@ -46,6 +49,7 @@ import { Traces } from "./_wire_otlp.ts";
 import { PostHogBatch, SegmentBatch } from "./_wire_track.ts";
 import { WebhookId } from "./github.ts";
 import { ExecutionPath } from "./executions.ts";
+import { ExportPath } from "./exports.ts";
 import { RefreshPath } from "./refresh.ts";
 import { WorkflowPath } from "./workflows.ts";
 
@@ -60,6 +64,7 @@ export interface Operation {
     | "Numbers"
     | "Executions"
     | "Account"
+    | "Exports"
     | "Other clients"
     | "Health";
   summary: string;
@@ -120,6 +125,32 @@ const EventsProblem = Problem.extend({
 /** Body of `POST /events`. */
 const Events = z.union([Event, z.array(Event).max(EVENTS_PER_REQUEST_MAX)])
   .describe("One event or a list of them");
+
+/** What a job that was queued is answered with. */
+const EXPORT_QUEUED: OperationAnswer = {
+  ...json("The job that makes it", ExportJob),
+  headers: { location: "Where to read what becomes of it" },
+};
+
+const FILES = {
+  "text/csv": null,
+  "application/json": null,
+  "application/pdf": null,
+};
+
+const OF_FILE = {
+  etag: "Of the whole file",
+  "repr-digest": "SHA-256 of the whole file",
+  "content-disposition": "Its name",
+};
+
+const OF_EXPORT = {
+  tag: "Exports",
+  scope: "exports:write",
+  path: ExportPath,
+  errors: [...OF_WORKFLOW, "export_not_found"],
+  example: { path: { id: EXAMPLE_WORKFLOW, job_id: EXAMPLE_EXECUTION } },
+} as const satisfies Partial<Operation>;
 
 /** By method and path, in the order in which a reader meets them. */
 export const OPERATIONS: Record<string, Operation> = {
@@ -343,6 +374,104 @@ export const OPERATIONS: Record<string, Operation> = {
     example: {
       path: { id: EXAMPLE_WORKFLOW, execution_id: EXAMPLE_EXECUTION },
     },
+  },
+  "GET /api/v1/workflows/{id}/analytics/export": {
+    id: "exportNow",
+    tag: "Exports",
+    summary: "Fetch numbers or executions as a file",
+    description:
+      "More than 100,000 executions, and every PDF, are a job. See docs/exports.md.",
+    scope: "exports:write",
+    path: WorkflowPath,
+    query: ExportParameters,
+    answers: {
+      200: {
+        description: "The file",
+        content: { "text/csv": null, "application/json": null },
+        headers: { "content-disposition": "Its name" },
+      },
+      202: EXPORT_QUEUED,
+    },
+    errors: [...OF_WORKFLOW, "exports_busy", "exports_full"],
+    example: {
+      path: { id: EXAMPLE_WORKFLOW },
+      query: { format: "csv", ...EXAMPLE_RANGE },
+    },
+  },
+  "POST /api/v1/workflows/{id}/exports": {
+    id: "requestExport",
+    tag: "Exports",
+    summary: "Have a file made",
+    scope: "exports:write",
+    path: WorkflowPath,
+    body: { "application/json": ExportParameters },
+    answers: { 202: EXPORT_QUEUED },
+    errors: [...OF_WORKFLOW, "exports_busy", "exports_full"],
+    example: {
+      path: { id: EXAMPLE_WORKFLOW },
+      body: { format: "pdf", ...EXAMPLE_RANGE },
+    },
+  },
+  "GET /api/v1/workflows/{id}/exports": {
+    id: "listExports",
+    tag: "Exports",
+    summary: "List the newest files of a workflow",
+    scope: "exports:write",
+    path: WorkflowPath,
+    answers: { 200: json("The jobs, newest first", ExportList) },
+    errors: OF_WORKFLOW,
+    example: { path: { id: EXAMPLE_WORKFLOW } },
+  },
+  "GET /api/v1/workflows/{id}/exports/{job_id}": {
+    ...OF_EXPORT,
+    id: "readExport",
+    summary: "Read how far a file is",
+    answers: { 200: json("The job", ExportJob) },
+  },
+  "DELETE /api/v1/workflows/{id}/exports/{job_id}": {
+    ...OF_EXPORT,
+    id: "cancelExport",
+    summary: "Give a file up that is not done",
+    answers: { 200: json("The job as it is now", ExportJob) },
+  },
+  "POST /api/v1/workflows/{id}/exports/{job_id}/retry": {
+    ...OF_EXPORT,
+    id: "retryExport",
+    summary: "Try again what failed or was given up",
+    answers: { 202: json("The job as it is now", ExportJob) },
+  },
+  "GET /api/v1/workflows/{id}/exports/{job_id}/events": {
+    ...OF_EXPORT,
+    id: "watchExport",
+    summary: "Be told how far a file is",
+    description:
+      "Server-sent events of type `job`, each the job as it is then; it ends when the job does.",
+    answers: {
+      200: {
+        description: "A stream that ends after ten minutes",
+        content: { "text/event-stream": null },
+      },
+    },
+  },
+  "GET /api/v1/workflows/{id}/exports/{job_id}/download": {
+    ...OF_EXPORT,
+    id: "downloadExport",
+    summary: "Fetch a file, or a part of it",
+    description:
+      "With a key, or without one by the link of the job. Takes Range, If-Range and If-None-Match.",
+    query: z.strictObject({ signature: z.string().optional() }),
+    answers: {
+      200: { description: "The file", content: FILES, headers: OF_FILE },
+      206: { description: "A part of it", content: FILES, headers: OF_FILE },
+      304: { description: "It is the one that the client has" },
+    },
+    errors: [
+      ...OF_EXPORT.errors,
+      "link_expired",
+      "export_not_done",
+      "export_gone",
+      "range_not_satisfiable",
+    ],
   },
   "DELETE /api/v1/contacts/{contact_id}": {
     id: "eraseContact",

@@ -10,6 +10,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Sql } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
+import type { ExportStore } from "../db/store.ts";
 import type { Manifest } from "../islands/build.ts";
 import type { AccessLog } from "./_access.ts";
 import { type Auth, requiresSession } from "./_auth.ts";
@@ -23,6 +24,7 @@ import { dashboard } from "./dashboard.tsx";
 import { answerErrorPage } from "./error_page.tsx";
 import { events } from "./events.ts";
 import { contacts, executions } from "./executions.ts";
+import { exports } from "./exports.ts";
 import { github } from "./github.ts";
 import { executionPages } from "./executions_page.tsx";
 import { health } from "./health.ts";
@@ -40,6 +42,10 @@ import { workflows } from "./workflows.ts";
 /** Everything a route may need, made once in main.ts. */
 export interface Deps {
   sql: Sql;
+  /** The same, for statements that rightly take minutes: exports, erasures. */
+  slow: Sql;
+  /** Where exported files are. */
+  store: ExportStore;
   /** Turns secrets into grants. */
   auth: Auth;
   /** Where reads and exports are written down; `requires()` does. */
@@ -124,6 +130,7 @@ function api(deps: Deps): Hono {
   app.route("/workflows", quality(deps));
   app.route("/workflows", refresh(deps));
   app.route("/workflows", executions(deps));
+  app.route("/workflows", exports(deps));
   app.route("/contacts", contacts(deps));
   app.route("/access-log", accessLog(deps));
   return app;

@@ -93,7 +93,7 @@ export function contacts(deps: Deps): Hono<AuthEnv> {
       if (viewer.role !== "admin") throw new AppError("forbidden");
       const { contact_id } = c.req.valid("param");
       return c.json(
-        await eraseContact(deps.sql, viewer.account_id, contact_id),
+        await eraseContact(deps.slow, viewer.account_id, contact_id),
       );
     },
   );

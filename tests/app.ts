@@ -7,6 +7,7 @@
 import type { Hono } from "hono";
 import { createLog } from "../db/log.ts";
 import { createAccessLog } from "../routes/_access.ts";
+import { postgresStore } from "../db/store.ts";
 import { createAuth } from "../routes/_auth.ts";
 import { createHub } from "../routes/_hub.ts";
 import { createApp, type Deps } from "../routes/app.ts";
@@ -35,6 +36,8 @@ export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
     sql,
     auth: createAuth({ sql, now, access }),
     access,
+    slow: sql,
+    store: postgresStore(sql),
     now,
     dist: new URL("../dist/", import.meta.url),
     manifest: {},

@@ -34,6 +34,11 @@ const Settings = z.object({
   PUBLIC_URL: z.url({ protocol: /^https?$/, error: "Must be http(s)://…" })
     .transform((url) => url.replace(/\/+$/, "")).optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS).optional(),
+  CHROMIUM_PATH: z.string().optional(),
+  CHROMIUM_URL: z.url({ protocol: /^wss?$/, error: "Must be ws(s)://…" })
+    .optional(),
+  EXPORT_STORE: z.enum(["disk", "postgres"]).optional(),
+  WEBHOOKS_MAY_BE_PRIVATE: z.enum(["true", "false"]).default("false"),
   UPSTASH_REDIS_REST_URL: z.url({
     protocol: /^https?$/,
     error: "Must be https://…",

@@ -11,3 +11,76 @@ return to_tsvector('simple'::regconfig, error) || array_to_tsvector(array['workf
 
 -- Few events have an error, so accepting events costs nothing more.
 create index event_by_error on event using gin (event_words(workflow_id, error)) where error is not null;
+
+-- Files that somebody asked for and a worker makes. A row is kept as long as it tells something; see expire_exports().
+create table export_job (
+  job_id        uuid primary key default gen_random_uuid(),
+  account_id    int not null references account,
+  workflow_id   int not null references workflow,
+  user_id       text,                                            -- who asked; null: a machine, or a schedule
+  schedule_id   uuid,
+  request       jsonb not null,                                  -- ExportQuery of db/schema.ts
+  status        text not null default 'queued' check (status in ('queued', 'running', 'done', 'failed', 'cancelled')),
+  percent       smallint not null default 0 check (percent between 0 and 100),
+  attempts      smallint not null default 0,
+  attempt       uuid,                                            -- who is at it, and which file is its
+  not_before    timestamptz not null default now(),              -- after a failure it rests
+  lease_until   timestamptz,                                     -- whoever runs it is gone when this has passed
+  requested_at  timestamptz not null default now(),
+  started_at    timestamptz,
+  finished_at   timestamptz,
+  expires_at    timestamptz,                                     -- of the file
+  error         text,
+  secret        bytea not null default sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')),
+  file_name     text,                                            -- null until done, as are the next four
+  media_type    text,
+  bytes         bigint,
+  rows          bigint,
+  sha256        bytea
+) with (fillfactor = 50);
+
+create index export_job_open on export_job (requested_at) where status in ('queued', 'running');
+create index export_job_by_workflow on export_job (workflow_id, requested_at desc);
+create index export_job_by_account on export_job (account_id) where status in ('queued', 'running', 'done');
+
+-- The files, where they are kept in the database: pieces of one attempt, in order. Not compressed: PDFs are, and a
+-- piece in the middle is to be read alone.
+create table export_chunk (
+  job_id    uuid not null,
+  attempt   uuid not null,
+  position  int not null,
+  bytes     bytea not null,
+  primary key (job_id, attempt, position)
+);
+alter table export_chunk alter bytes set storage external;
+
+-- A report that is sent to a webhook every week or month.
+create table export_schedule (
+  schedule_id   uuid primary key default gen_random_uuid(),
+  account_id    int not null references account,
+  workflow_id   int not null references workflow,
+  name          text not null,
+  definition    jsonb not null,                                  -- ScheduleDefinition of db/schema.ts
+  secret        text not null,                                   -- signs what is sent; shown once
+  next_at       timestamptz,                                     -- null: disabled
+  disabled      text,                                            -- why, where we did it
+  failures      smallint not null default 0,                     -- deliveries in a row that were given up
+  created_at    timestamptz not null default now(),
+  unique (workflow_id, name)
+);
+create index export_schedule_due on export_schedule (next_at) where next_at is not null;
+
+-- What has to reach a webhook, once its file is there.
+create table export_delivery (
+  delivery_id   uuid primary key default gen_random_uuid(),
+  schedule_id   uuid not null references export_schedule on delete cascade,
+  job_id        uuid not null references export_job on delete cascade,
+  attempts      smallint not null default 0,
+  not_before    timestamptz not null default now(),
+  created_at    timestamptz not null default now(),
+  delivered_at  timestamptz,
+  given_up_at   timestamptz,
+  error         text                                             -- of the last attempt
+);
+create index export_delivery_open on export_delivery (not_before) where delivered_at is null and given_up_at is null;
+create index export_delivery_by_schedule on export_delivery (schedule_id, created_at desc);

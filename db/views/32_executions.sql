@@ -174,7 +174,8 @@ set search_path = weir, pg_temp
 return json_build_object(
   'execution_id', x.execution_id, 'contact_id', x.contact_id, 'status', x.status, 'source', x.source,
   'version', x.version, 'enrolled_at', iso_instant(x.enrolled_at), 'ended_at', iso_instant(x.ended_at),
-  'end_reason', x.end_reason, 'duration_us', microseconds(x.ended_at - x.enrolled_at),
+  'end_reason', x.end_reason,
+  'duration_seconds', round(microseconds(x.ended_at - x.enrolled_at) / 1000000.0, 3),
   'converted_at', iso_instant(x.converted_at),
   'goal_id', (
     select g.goal_uuid from execution_goal c join goal g using (workflow_id, goal_id)
@@ -238,7 +239,7 @@ begin
       'goal_name', case when e.type = 'goal.achieved'
         then newest_with(workflow, 'goals', 'goal_id', e.subject_uuid)->>'name' end,
       'status', case when e.succeeded then 'succeeded' when not e.succeeded then 'failed' end,
-      'duration_us', e.duration_us, 'error', e.error, 'reason', e.reason))
+      'duration_ms', e.duration_us / 1000.0, 'error', e.error, 'reason', e.reason))
       order by e.occurred_at, e.sequence, e.event_id), '[]')
     from (
       select * from event e where e.workflow_id = workflow and e.execution_id = read_execution.execution
@@ -249,8 +250,8 @@ begin
       select coalesce(json_agg(json_build_object('step_id', n.step_uuid, 'step_name', n.name,
         'entered_at', iso_instant(coalesce(s.entered_at, s.completed_at)), 'completed_at', iso_instant(s.completed_at),
         'visits', greatest(s.visits, 1),
-        'time_us', case when s.completed_at is not null
-          then greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at))) end)
+        'time_seconds', case when s.completed_at is not null
+          then round(greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at))) / 1000000.0, 3) end)
         order by coalesce(s.entered_at, s.completed_at), s.completed_at, n.step_id), '[]')
       from execution_step s join step_names(workflow) n using (step_id)
       where s.workflow_id = workflow and s.execution_id = read_execution.execution),
@@ -316,5 +317,9 @@ begin
       and k.event_digest = encode(substring(sha256(convert_to(e.event_id, 'UTF8')) for 16), 'hex')::uuid
   )
   select count(*) into events from erased;
+  -- Files that may hold it, and filters that may name it, are gone a day later anyway.
+  if workflows is not null then
+    delete from export_job j where j.account_id = account and j.request->>'rows' = 'executions';
+  end if;
   return json_build_object('executions', enrolled, 'events', events);
 end $$;

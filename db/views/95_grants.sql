@@ -13,8 +13,10 @@ declare
     'read_contacts', 'read_funnel', 'read_contact_funnel', 'read_actions', 'ask_refresh', 'read_refresh',
     'read_access_log', 'read_distribution', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
     'read_quality', 'note_refusals',
+    'export_head', 'export_executions', 'export_execution_rows', 'request_export', 'list_exports', 'read_export',
+    'cancel_export', 'retry_export', 'read_export_chunk',
     -- of whoever has the secret
-    'find_key', 'find_webhook', 'find_session', 'is_sign_in_link', 'begin_session', 'end_session',
+    'find_key', 'find_webhook', 'find_session', 'is_sign_in_link', 'begin_session', 'end_session', 'open_export',
     -- of nobody's data
     'find_account', 'note_keys_used', 'record_access', 'read_pipeline',
     -- how often workflows have changed, known by their ids

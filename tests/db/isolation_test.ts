@@ -21,6 +21,9 @@ interface Subject {
   /** A refresh that waits. */
   job: string;
   execution: string;
+  /** A file, and whose attempt made it. */
+  exported: string;
+  attempt: string;
 }
 
 type Call = (sql: Sql, subject: Subject) => Promise<readonly object[]>;
@@ -90,6 +93,25 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
       select weir.note_refusals(${account}, ${
       JSON.stringify([{ w: workflow, x: null, k: "future" }])
     }::text::json) as noted`).filter(({ noted }) => noted > 0),
+  export_head: async (sql, { account, workflow }) =>
+    (await sql<{ head: unknown }[]>`
+      select weir.export_head(${account}, ${workflow}, '{}', ${NOW}, 10) as head`)
+      .filter(({ head }) => head !== null),
+  export_executions: (sql, { account, workflow }) =>
+    sql`select * from weir.export_executions(${account}, ${workflow}, '{}', ${NOW})`,
+  export_execution_rows: (sql, { account, workflow }) =>
+    sql`select weir.export_execution_rows(${account}, ${workflow}, '{}', ${NOW})`,
+  request_export: async (sql, { account, workflow }) =>
+    (await sql<{ job: unknown }[]>`
+      select weir.request_export(${account}, ${workflow}, null, '{}', 9, 9) as job`)
+      .filter(({ job }) => job !== null),
+  list_exports: async (sql, { account, workflow }) =>
+    (await sql<[{ jobs: object[] }]>`
+      select weir.list_exports(${account}, ${workflow}, 10) as jobs`)[0].jobs,
+  read_export_chunk: async (sql, { account, exported, attempt }) =>
+    (await sql<{ bytes: unknown }[]>`
+      select weir.read_export_chunk(${account}, ${exported}, ${attempt}, 0) as bytes`)
+      .filter(({ bytes }) => bytes !== null),
   erase_contact: async (sql, { account }) =>
     (await sql<{ erased: Record<string, number> }[]>`
       select weir.erase_contact(${account}, ${CONTACT}) as erased`)
@@ -121,6 +143,15 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
     }, 7776000000000) as done`).filter(({ done }) => done),
 };
 
+/** Functions of one export, which answer with it. */
+for (const name of ["read_export", "cancel_export", "retry_export"]) {
+  OF_AN_ACCOUNT[name] = async (sql, { account, workflow, exported }) =>
+    (await sql.unsafe(
+      `select weir.${name}($1::int, $2::uuid, $3::uuid) as job`,
+      [account, workflow, exported],
+    )).filter(({ job }) => job !== null);
+}
+
 /** And those that ask for a secret, or tell nothing of anybody's data. */
 const OF_NO_ACCOUNT = [
   "find_key",
@@ -129,6 +160,7 @@ const OF_NO_ACCOUNT = [
   "is_sign_in_link",
   "begin_session",
   "end_session",
+  "open_export",
   "find_account",
   "note_keys_used",
   "record_access",
@@ -150,6 +182,7 @@ async function makeTenant(world: World): Promise<Subject> {
     workflow: workflow_uuid,
     job: "",
     execution: execution_id,
+    ...await makeExport(world.sql, account_id, workflow_id),
   };
   const [{ job_id }] = await OF_AN_ACCOUNT.ask_refresh!(
     world.sql,
@@ -167,6 +200,16 @@ async function makeTenant(world: World): Promise<Subject> {
     }])
   }::text::json)`;
   return { ...subject, job: job_id };
+}
+
+async function makeExport(sql: Sql, accountId: number, workflowId: number) {
+  const [file] = await sql<[{ exported: string; attempt: string }]>`
+    insert into weir.export_job (account_id, workflow_id, request, attempt)
+    values (${accountId}, ${workflowId}, '{"rows": "buckets"}', gen_random_uuid())
+    returning job_id as exported, attempt`;
+  await sql`
+    insert into weir.export_chunk values (${file.exported}, ${file.attempt}, 0, 'x')`;
+  return file;
 }
 
 dbTest(
@@ -245,6 +288,7 @@ async function everything(sql: Sql, { account }: Subject): Promise<unknown> {
       where account_id = ${account}
     union all select to_jsonb(r) from weir.refresh_request r join weir.workflow w using (workflow_id)
       where account_id = ${account}
+    union all select to_jsonb(j) from weir.export_job j where account_id = ${account}
     union all select to_jsonb(l) from weir.access_log l where account_id = ${account}
     order by 1`;
 }

@@ -49,6 +49,39 @@ function read(path: string): ApiRoute {
   };
 }
 
+/** Whoever may see the workflow is told that it has no such job. */
+function exportRoutes(): Record<string, ApiRoute> {
+  const path = `${WORKFLOW_PATH}/exports`;
+  const scope = "exports:write";
+  const ofJob = (rest = "", good = 404) => ({
+    ...read(`${path}/${WORKFLOW}${rest}`),
+    scope,
+    good,
+  } as const);
+  return {
+    "GET /api/v1/workflows/:id/analytics/export": {
+      ...read(`${WORKFLOW_PATH}/analytics/export?format=csv&${RANGE}`),
+      scope,
+    },
+    "GET /api/v1/workflows/:id/exports": { ...read(path), scope },
+    "POST /api/v1/workflows/:id/exports": {
+      ...read(path),
+      scope,
+      json: {
+        format: "csv",
+        start_date: "2026-06-01",
+        end_date: "2026-06-15",
+      },
+      good: 202,
+    },
+    "GET /api/v1/workflows/:id/exports/:job_id": ofJob(),
+    "DELETE /api/v1/workflows/:id/exports/:job_id": ofJob(),
+    "POST /api/v1/workflows/:id/exports/:job_id/retry": ofJob("/retry"),
+    "GET /api/v1/workflows/:id/exports/:job_id/events": ofJob("/events"),
+    "GET /api/v1/workflows/:id/exports/:job_id/download": ofJob("/download"),
+  };
+}
+
 function seesNoWorkflow(answer: Answer): void {
   strictEqual(answer.status, 200);
   deepStrictEqual(answer.json.workflows, []);
@@ -122,6 +155,7 @@ const API: Record<string, ApiRoute> = {
     otherAccount: (answer) => deepStrictEqual(answer.json.entries, []),
     notOwner: (answer) => assertProblem(answer, 403, "forbidden"),
   },
+  ...exportRoutes(),
   // The same answer wherever nobody knows the contact; admins alone may ask.
   "DELETE /api/v1/contacts/:contact_id": {
     scope: "admin",

@@ -1,0 +1,191 @@
+/**
+ * Where exported files are kept until they expire.
+ *
+ * Two places, held to one contract by tests/db/store_test.ts: the database, which every
+ * process reaches and which needs nothing else; and a folder, for one machine, where
+ * the embedded Postgres would only be the slower disk.
+ *
+ * @module
+ */
+
+import type { Sql } from "./client.ts";
+
+/** One attempt to make one file. */
+export interface StoredFile {
+  job_id: string;
+  attempt: string;
+}
+
+/** Keeps files. */
+export interface ExportStore {
+  /**
+   * Writes a file; what was there under its name is gone.
+   *
+   * @param body Read only as fast as it can be put away.
+   * @throws What `body` throws; what was written of it is no file then.
+   */
+  write(file: StoredFile, body: ReadableStream<Uint8Array>): Promise<void>;
+  /**
+   * Reads a part of a file that is there.
+   *
+   * @param accountId Whose it must be.
+   * @param from First byte.
+   * @param until The byte after the last.
+   * @returns The bytes; fewer, or an error, where the file is gone.
+   */
+  read(
+    accountId: number,
+    file: StoredFile,
+    from: number,
+    until: number,
+  ): ReadableStream<Uint8Array>;
+  /** Whether a file is there, as far as can be told. */
+  has(accountId: number, file: StoredFile): Promise<boolean>;
+  /** Removes all files but those of these attempts. */
+  keepOnly(attempts: string[]): Promise<void>;
+}
+
+/** Long enough that a statement a piece does not count, short enough to hold several. */
+const CHUNK_BYTES = 512 * 1024;
+
+/**
+ * Files in rows of `export_chunk`.
+ *
+ * @param sql Client.
+ */
+export function postgresStore(sql: Sql): ExportStore {
+  async function chunk(
+    accountId: number,
+    { job_id, attempt }: StoredFile,
+    position: number,
+  ): Promise<Uint8Array | null> {
+    const [row] = await sql<[{ bytes: Uint8Array | null }]>`
+      select weir.read_export_chunk(${accountId}, ${job_id}, ${attempt}, ${position}) as bytes`;
+    return row.bytes;
+  }
+  return {
+    async write({ job_id, attempt }, body) {
+      await sql`
+        delete from weir.export_chunk where job_id = ${job_id} and attempt = ${attempt}`;
+      let position = 0;
+      for await (const bytes of piecesOf(body, CHUNK_BYTES)) {
+        await sql`
+          insert into weir.export_chunk (job_id, attempt, position, bytes)
+          values (${job_id}, ${attempt}, ${position++}, ${bytes})`;
+      }
+    },
+    read(accountId, file, from, until) {
+      let at = from;
+      return new ReadableStream({
+        async pull(controller) {
+          if (at >= until) return controller.close();
+          const position = Math.floor(at / CHUNK_BYTES);
+          const bytes = await chunk(accountId, file, position);
+          if (bytes === null) {
+            throw new Error("Cannot read on: the file is gone");
+          }
+          const start = position * CHUNK_BYTES;
+          const part = bytes.subarray(at - start, until - start);
+          at += part.length;
+          controller.enqueue(new Uint8Array(part));
+        },
+      }, { highWaterMark: 0 });
+    },
+    async has(accountId, file) {
+      return await chunk(accountId, file, 0) !== null;
+    },
+    // expire_exports() does it, in the same database.
+    async keepOnly() {},
+  };
+}
+
+/**
+ * Files in a folder.
+ *
+ * @param folder Its path; made when something is written.
+ */
+export function diskStore(folder: string): ExportStore {
+  const pathOf = ({ job_id, attempt }: StoredFile) =>
+    `${folder}/${job_id}.${attempt}`;
+  return {
+    async write(file, body) {
+      await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+      const part = `${pathOf(file)}.part`;
+      try {
+        await Deno.writeFile(part, body, { mode: 0o600 });
+        await Deno.rename(part, pathOf(file));
+      } catch (error) {
+        await Deno.remove(part).catch(() => {});
+        throw error;
+      }
+    },
+    read(_accountId, file, from, until) {
+      let opened: Promise<Deno.FsFile> | undefined;
+      async function open(): Promise<Deno.FsFile> {
+        const opened = await Deno.open(pathOf(file));
+        await opened.seek(from, Deno.SeekMode.Start);
+        return opened;
+      }
+      let at = from;
+      return new ReadableStream({
+        async pull(controller) {
+          const source = await (opened ??= open());
+          const piece = new Uint8Array(Math.min(CHUNK_BYTES, until - at));
+          const size = piece.length === 0 ? null : await source.read(piece);
+          if (size === null) {
+            source.close();
+            return controller.close();
+          }
+          at += size;
+          controller.enqueue(piece.subarray(0, size));
+        },
+        async cancel() {
+          (await opened)?.close();
+        },
+      }, { highWaterMark: 0 });
+    },
+    async has(_accountId, file) {
+      return await Deno.stat(pathOf(file)).then(() => true, () => false);
+    },
+    async keepOnly(attempts) {
+      const kept = new Set(attempts);
+      for await (const { name } of entriesOf(folder)) {
+        const attempt = name.split(".")[1] ?? "";
+        if (!kept.has(attempt)) {
+          await Deno.remove(`${folder}/${name}`).catch(() => {});
+        }
+      }
+    },
+  };
+}
+
+async function* entriesOf(folder: string): AsyncGenerator<Deno.DirEntry> {
+  try {
+    yield* Deno.readDir(folder);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Cuts a stream into pieces of one size, the last one of what is left. */
+async function* piecesOf(
+  body: ReadableStream<Uint8Array>,
+  size: number,
+): AsyncGenerator<Uint8Array> {
+  let piece = new Uint8Array(size);
+  let filled = 0;
+  for await (const bytes of body) {
+    for (let from = 0; from < bytes.length;) {
+      const part = bytes.subarray(from, from + size - filled);
+      piece.set(part, filled);
+      filled += part.length;
+      from += part.length;
+      if (filled === size) {
+        yield piece;
+        piece = new Uint8Array(size);
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0) yield piece.subarray(0, filled);
+}

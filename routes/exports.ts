@@ -1,0 +1,296 @@
+/**
+ * `/api/v1/workflows/{id}/analytics/export`: numbers and executions as a file, at once.
+ * `/api/v1/workflows/{id}/exports`: files that a worker makes, because they are long or
+ * printed, and where they are fetched.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import { z } from "zod";
+import type { Grant } from "../db/access.ts";
+import { countRows, openExport } from "../db/export_file.ts";
+import {
+  cancelExport,
+  type ExportRow,
+  listExports,
+  openSigned,
+  readExport,
+  requestExport,
+  retryExport,
+} from "../db/exports.ts";
+import {
+  EXPORT_ROWS_AT_ONCE_MAX,
+  type ExportJob,
+  ExportQuery,
+  Uuid,
+} from "../db/schema.ts";
+import { readWorkflowHead } from "../db/workflows.ts";
+import { type AuthEnv, mayRead, requires } from "./_auth.ts";
+import { readJson } from "./_body.ts";
+import { AppError } from "./_errors.ts";
+import { parsed, valid } from "./_valid.ts";
+import type { Deps } from "./app.ts";
+import { WorkflowPath } from "./workflows.ts";
+
+/** The path of one job. */
+export const ExportPath = z.object({ id: Uuid, job_id: Uuid });
+
+/** A watcher sees a change at most so late, ms; each costs one indexed look. */
+const WATCH_MS = 500;
+
+/** A watcher who wants to see more asks again, ms. */
+const WATCH_MS_MAX = 10 * 60_000;
+
+/** When an account that has too many jobs may try again, seconds: one takes about as long. */
+const BUSY_SECONDS = 10;
+
+/** @returns The routes below `/api/v1/workflows`. */
+export function exports(deps: Deps): Hono<AuthEnv> {
+  const { sql, slow, now, store, publicUrl, stopping } = deps;
+  const writes = requires(deps, "exports:write");
+  const app = new Hono<AuthEnv>();
+
+  app.get(
+    "/:id/analytics/export",
+    writes,
+    valid("param", WorkflowPath),
+    valid("query", ExportQuery),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const request = c.req.valid("query");
+      const { account_id } = await readerOf(c, id);
+      const source = {
+        sql: slow,
+        accountId: account_id,
+        workflowUuid: id,
+        now: now(),
+        signal: c.req.raw.signal,
+      };
+      const head = await countRows(source, request, EXPORT_ROWS_AT_ONCE_MAX);
+      if (head === null) throw new AppError("workflow_not_found");
+      const isLong = head.rows > EXPORT_ROWS_AT_ONCE_MAX;
+      if (request.format === "pdf" || isLong) {
+        return await queue(c, id, request);
+      }
+      const file = await openExport(source, request).catch((error) => {
+        // Nobody is there to be told.
+        if (c.req.raw.signal.aborted) return undefined;
+        throw error;
+      });
+      if (file === undefined) return c.body(null);
+      if (file === null) throw new AppError("workflow_not_found");
+      return c.body(file.body, 200, {
+        "content-type": file.mediaType,
+        "content-disposition": `attachment; filename="${file.name}"`,
+        "cache-control": "private, no-store",
+      });
+    },
+  );
+
+  app.post("/:id/exports", writes, valid("param", WorkflowPath), async (c) => {
+    const { id } = c.req.valid("param");
+    const request = parsed(ExportQuery, await readJson(c.req.raw));
+    await readerOf(c, id);
+    return await queue(c, id, request);
+  });
+
+  app.get("/:id/exports", writes, valid("param", WorkflowPath), async (c) => {
+    const { id } = c.req.valid("param");
+    const { account_id } = await readerOf(c, id);
+    const jobs = await listExports(sql, account_id, id);
+    c.header("cache-control", "private, no-store");
+    return c.json({ exports: jobs.map(jobOf) });
+  });
+
+  app.get(
+    "/:id/exports/:job_id",
+    writes,
+    valid("param", ExportPath),
+    async (c) => {
+      c.header("cache-control", "private, no-store");
+      return c.json(jobOf(await findJob(c, readExport, c.req.valid("param"))));
+    },
+  );
+
+  app.delete(
+    "/:id/exports/:job_id",
+    writes,
+    valid("param", ExportPath),
+    async (c) =>
+      c.json(jobOf(await findJob(c, cancelExport, c.req.valid("param")))),
+  );
+
+  app.post(
+    "/:id/exports/:job_id/retry",
+    writes,
+    valid("param", ExportPath),
+    async (c) => {
+      const job = await findJob(c, retryExport, c.req.valid("param"));
+      return c.json(jobOf(job), 202);
+    },
+  );
+
+  app.get(
+    "/:id/exports/:job_id/events",
+    writes,
+    valid("param", ExportPath),
+    async (c) => {
+      const path = c.req.valid("param");
+      let job = await findJob(c, readExport, path);
+      const { account_id } = c.get("viewer");
+      return streamSSE(c, async (stream) => {
+        const deadline = Date.now() + WATCH_MS_MAX;
+        for (let told = "";;) {
+          const data = JSON.stringify(jobOf(job));
+          if (data !== told) await stream.writeSSE({ event: "job", data });
+          told = data;
+          const isOver = job.status !== "queued" && job.status !== "running";
+          if (isOver || stream.aborted || stopping.aborted) return;
+          if (Date.now() > deadline) return;
+          await stream.sleep(WATCH_MS);
+          const next = await readExport(sql, account_id, path.id, path.job_id);
+          if (next === null) return;
+          job = next;
+        }
+      });
+    },
+  );
+
+  // A signature opens it without a key: it is of one file, and as old as that at most.
+  app.get(
+    "/:id/exports/:job_id/download",
+    async (c, next) =>
+      c.req.query("signature") === undefined
+        ? await writes(c, next)
+        : await next(),
+    valid("param", ExportPath),
+    async (c) => {
+      const { id, job_id } = c.req.valid("param");
+      const signature = c.req.query("signature");
+      if (signature === undefined) {
+        const job = await findJob(c, readExport, { id, job_id });
+        return await download(c, c.get("viewer").account_id, job);
+      }
+      if (!/^[0-9a-f]{64}$/.test(signature)) throw new AppError("link_expired");
+      const opened = await openSigned(sql, id, job_id, signature, now());
+      if (opened === null) throw new AppError("link_expired");
+      return await download(c, opened.account_id, opened.job);
+    },
+  );
+  return app;
+
+  async function readerOf(c: Context<AuthEnv>, id: string): Promise<Grant> {
+    const viewer = c.get("viewer");
+    const owner = await readWorkflowHead(sql, viewer.account_id, id);
+    if (owner === null) throw new AppError("workflow_not_found");
+    if (!mayRead(viewer, owner)) throw new AppError("forbidden");
+    return viewer;
+  }
+
+  async function findJob(
+    c: Context<AuthEnv>,
+    find: typeof readExport,
+    { id, job_id }: z.infer<typeof ExportPath>,
+  ): Promise<ExportRow> {
+    const { account_id } = await readerOf(c, id);
+    const job = await find(sql, account_id, id, job_id);
+    if (job === null) throw new AppError("export_not_found");
+    return job;
+  }
+
+  async function queue(c: Context<AuthEnv>, id: string, request: ExportQuery) {
+    const { account_id, user_id } = c.get("viewer");
+    const job = await requestExport(sql, account_id, id, user_id, request);
+    if (job === null) throw new AppError("workflow_not_found");
+    if ("refused" in job) {
+      c.header("retry-after", String(BUSY_SECONDS));
+      throw new AppError(
+        job.refused === "busy" ? "exports_busy" : "exports_full",
+      );
+    }
+    c.header("location", `/api/v1/workflows/${id}/exports/${job.job_id}`);
+    return c.json(jobOf(job), 202);
+  }
+
+  function jobOf(
+    { signature, attempt: _, file, ...job }: ExportRow,
+  ): ExportJob {
+    const path = `/api/v1/workflows/${job.workflow_id}/exports/${job.job_id}`;
+    const download_url = `${publicUrl}${path}/download?signature=${signature}`;
+    return { ...job, file: file && { ...file, download_url } };
+  }
+
+  async function download(
+    c: Context,
+    accountId: number,
+    job: ExportRow,
+  ): Promise<Response> {
+    const { file, expires_at } = job;
+    if (file === null) throw new AppError("export_not_done");
+    const isGone = Date.parse(expires_at!) <= now().getTime();
+    if (isGone || !await store.has(accountId, job)) {
+      throw new AppError("export_gone");
+    }
+    const etag = `"${file.sha256}"`;
+    const headers = {
+      etag,
+      "accept-ranges": "bytes",
+      "cache-control": "private, no-store",
+      "content-type": file.media_type,
+      "content-disposition": `attachment; filename="${file.name}"`,
+      "repr-digest": `sha-256=:${Uint8Array.fromHex(file.sha256).toBase64()}:`,
+      ...(file.rows === null ? {} : { "x-row-count": String(file.rows) }),
+    };
+    if (c.req.header("if-none-match") === etag) {
+      return c.body(null, 304, { etag });
+    }
+    const ifRange = c.req.header("if-range");
+    const asked = ifRange === undefined || ifRange === etag
+      ? c.req.header("range")
+      : undefined;
+    const range = rangeOf(asked, file.bytes);
+    if (range === null) {
+      c.header("content-range", `bytes */${file.bytes}`);
+      throw new AppError("range_not_satisfiable");
+    }
+    const [from, until] = range ?? [0, file.bytes];
+    return c.body(
+      store.read(accountId, job, from, until),
+      range ? 206 : 200,
+      {
+        ...headers,
+        "content-length": String(until - from),
+        ...(range
+          ? { "content-range": `bytes ${from}-${until - 1}/${file.bytes}` }
+          : {}),
+      },
+    );
+  }
+}
+
+/**
+ * Reads `Range: bytes=…` of one range; a client that asks for several gets everything.
+ *
+ * @param header As it was sent.
+ * @param bytes Of the whole.
+ * @returns First byte and the byte after the last; `undefined` for everything, `null`
+ * where nothing is at that place.
+ */
+export function rangeOf(
+  header: string | undefined,
+  bytes: number,
+): [from: number, until: number] | null | undefined {
+  const [, first = "", last = ""] =
+    /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? "") ?? [];
+  if (first === "" && last === "") return undefined;
+  if (first === "") {
+    const size = Math.min(Number(last), bytes);
+    return size === 0 ? null : [bytes - size, bytes];
+  }
+  const from = Number(first);
+  const until = last === "" ? bytes : Math.min(Number(last) + 1, bytes);
+  if (last !== "" && Number(last) < from) return undefined;
+  return from < bytes ? [from, until] : null;
+}

@@ -1,0 +1,551 @@
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { fold, recordEvents } from "../../db/events.ts";
+import { EXPORT_BYTES_MAX, EXPORTS_OPEN_MAX } from "../../db/schema.ts";
+import { diskStore, postgresStore } from "../../db/store.ts";
+import { createExportJob, PrintError } from "../../workers/export.ts";
+import { randomOf } from "../../workers/_random.ts";
+import { rangeOf } from "../../routes/exports.ts";
+import { dbTest, NOW, until, type World } from "../harness.ts";
+import { journeyOf } from "../journeys.ts";
+import {
+  type Answer,
+  appWith,
+  assertInvalid,
+  assertProblem,
+  at,
+  enrolled,
+  post,
+  put,
+  RANGE,
+  send,
+  WORKFLOW,
+} from "./_requests.ts";
+
+const PATH = `/api/v1/workflows/${WORKFLOW}`;
+const EXPORT = `${PATH}/analytics/export`;
+
+/** A table as RFC 4180 has it, read by nothing of ours. */
+function readCsv(text: string): string[][] {
+  const rows: string[][] = [];
+  const row: string[] = [];
+  const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|$)/y;
+  while (cell.lastIndex < text.length) {
+    const [, quoted, plain, end] = cell.exec(text)!;
+    row.push(quoted?.replaceAll('""', '"') ?? plain!);
+    if (end !== ",") rows.push(row.splice(0));
+  }
+  return rows;
+}
+
+/** Rows by the names of their columns. */
+function readTable(text: string): Record<string, string>[] {
+  const [head, ...rows] = readCsv(text);
+  return rows.map((row) => {
+    strictEqual(row.length, head!.length);
+    return Object.fromEntries(head!.map((name, i) => [name, row[i]!]));
+  });
+}
+
+async function makePast(world: World, executions = 60): Promise<void> {
+  const random = randomOf("exports");
+  await put(world);
+  const events = Array.from({ length: executions }, (_, i) =>
+    journeyOf(
+      random,
+      WORKFLOW,
+      `x${i}`,
+      NOW.getTime() - 3 * 86_400_000 + i * 3_600_000,
+    ));
+  await recordEvents(world.sql, world.account.account_id, events.flat());
+  while (await fold(world.sql) > 0);
+}
+
+/** Works until nothing waits; what is printed says how long the page was. */
+async function work(world: World): Promise<void> {
+  const job = createExportJob({
+    store: postgresStore(world.sql),
+    renderReport: ({ workflowName }) => workflowName,
+    print: (html) => Promise.resolve(new TextEncoder().encode(`%PDF ${html}`)),
+    now: () => world.clock.now,
+  });
+  await job.run({ sql: world.sql, signal: new AbortController().signal });
+}
+
+dbTest("GET …/export writes what the API answers as CSV", async (world) => {
+  await makePast(world);
+  for (
+    const query of [
+      "granularity=daily&compare=previous",
+      "granularity=hourly&tz=Asia/Kathmandu&attribution=event&version=1",
+      "granularity=weekly&unit=contact",
+    ]
+  ) {
+    const params = `start_date=2026-06-12&end_date=2026-06-15&${query}`;
+    const { json } = await send(world, "GET", `${PATH}/analytics?${params}`);
+    const answer = await send(world, "GET", `${EXPORT}?format=csv&${params}`);
+    strictEqual(answer.status, 200, answer.text);
+    match(answer.headers.get("content-type")!, /^text\/csv; charset=utf-8/);
+    strictEqual(
+      answer.headers.get("content-disposition"),
+      `attachment; filename="workflow-analytics-${WORKFLOW}-2026-06-15.csv"`,
+    );
+    ok(answer.text.startsWith(
+      "date,total_enrolled,new_enrollments,completed,goals_achieved,conversion_rate,",
+    ));
+    const rows = readTable(answer.text);
+    strictEqual(rows.length, json.trends.length);
+    let completed = 0;
+    let converted = 0;
+    for (const [i, point] of json.trends.entries()) {
+      const row = rows[i]!;
+      completed += point.completions;
+      converted += point.conversions;
+      const sums = json.period.unit === "execution"
+        ? [completed, converted]
+        : ["", ""];
+      deepStrictEqual([row.completed, row.goals_achieved], sums.map(String));
+      for (
+        const name of [
+          "date",
+          "label",
+          "total_enrolled",
+          "new_enrollments",
+          "completions",
+          "conversions",
+          "exits",
+          "cohort_completed",
+          "cohort_converted",
+          "in_progress",
+          "currently_active",
+        ]
+      ) strictEqual(row[name], String(point[name]), name);
+      strictEqual(Date.parse(`${row.start_utc}Z`), Date.parse(point.start));
+      strictEqual(Date.parse(`${row.end_utc}Z`), Date.parse(point.end));
+      const { cohort_converted, new_enrollments } = point;
+      const rate = new_enrollments === 0
+        ? ""
+        : String(Math.round(cohort_converted / new_enrollments * 10_000) / 100);
+      strictEqual(row.conversion_rate, rate);
+    }
+    const previous = rows.reduce(
+      (sum, row) => sum + Number(row.previous_new_enrollments),
+      0,
+    );
+    if (query.includes("previous")) {
+      strictEqual(previous, json.comparison.total_enrolled.previous);
+      strictEqual(rows[0]!.previous_date, "2026-06-08");
+    }
+  }
+});
+
+dbTest("GET …/export writes the three reads as JSON", async (world) => {
+  await makePast(world, 20);
+  const answer = await send(world, "GET", `${EXPORT}?format=json&${RANGE}`);
+  const { revision, ...reads } = answer.json;
+  ok(revision > 0);
+  deepStrictEqual(Object.keys(reads), ["analytics", "funnel", "actions"]);
+  for (const [name, numbers] of Object.entries(reads)) {
+    const path = name === "analytics" ? "" : `/${name}`;
+    const read = await send(world, "GET", `${PATH}/analytics${path}?${RANGE}`);
+    deepStrictEqual(numbers, read.json);
+  }
+});
+
+dbTest("GET …/export writes the executions of a filter", async (world) => {
+  await makePast(world);
+  const contacts = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@a",
+    "\t=1",
+    'a "b", c',
+    "a\r\nb",
+    "é漢",
+    "\\.",
+  ];
+  await post(
+    world,
+    contacts.map((contact_id, i) =>
+      enrolled({ contact_id, occurred_at: at(-i) })
+    ),
+  );
+  await fold(world.sql);
+  const filter = "rows=executions&start_date=2026-06-13&end_date=2026-06-15";
+  const list = await send(
+    world,
+    "GET",
+    `${PATH}/executions?limit=200&${filter.replace("rows=executions&", "")}`,
+  );
+  const executions = list.json.executions.toReversed();
+  ok(executions.length > 40);
+
+  const json = await send(world, "GET", `${EXPORT}?format=json&${filter}`);
+  strictEqual(json.json.workflow_id, WORKFLOW);
+  deepStrictEqual(json.json.executions, executions);
+
+  const csv = await send(
+    world,
+    "GET",
+    `${EXPORT}?format=csv&bom=true&${filter}`,
+  );
+  ok(csv.text.endsWith("\r\n") && !csv.text.endsWith("\r\n\r\n"));
+  const rows = readTable(csv.text.replace(/^\uFEFF/, ""));
+  strictEqual(rows.length, executions.length);
+  for (const [i, execution] of executions.entries()) {
+    const row = rows[i]!;
+    strictEqual(row.execution_id, execution.execution_id);
+    const isFormula = /^[=+\-@\t\r]/.test(execution.contact_id);
+    strictEqual(row.contact_id, (isFormula ? "'" : "") + execution.contact_id);
+    strictEqual(
+      Date.parse(`${row.enrolled_at_utc}Z`),
+      Date.parse(execution.enrolled_at),
+    );
+    strictEqual(Number(row.duration_seconds), execution.duration_seconds ?? 0);
+    strictEqual(row.goal_id, execution.goal_id ?? "");
+    strictEqual(
+      row.open_steps,
+      execution.open_steps.map((s: { step_name: string }) => s.step_name).join(
+        "; ",
+      ),
+    );
+  }
+  for (const contact of contacts) {
+    ok(rows.some((row) => row.contact_id!.endsWith(contact)), contact);
+  }
+  // Bytes, as text() takes the mark away.
+  const response = await world.app.request(
+    `${EXPORT}?format=csv&bom=true&rows=executions&status=error&reason=none`,
+    { headers: { authorization: `Bearer ${world.key}` } },
+  );
+  const bytes = await response.bytes();
+  deepStrictEqual([...bytes.subarray(0, 3)], [0xef, 0xbb, 0xbf]);
+  strictEqual(readCsv(new TextDecoder().decode(bytes)).length, 1);
+});
+
+dbTest("GET …/export refuses what it cannot write", async (world) => {
+  await put(world);
+  const ask = (query: string) => send(world, "GET", `${EXPORT}?${query}`);
+  assertInvalid(await ask(RANGE), "format");
+  assertInvalid(await ask(`format=xls&${RANGE}`), "format");
+  assertInvalid(await ask("format=csv"), "start_date", "end_date");
+  assertInvalid(await ask("format=pdf&rows=executions"), "format");
+  assertInvalid(await ask(`format=csv&rows=buckets&status=error&${RANGE}`), "");
+  assertInvalid(
+    await ask(
+      "format=csv&start_date=2026-01-01&end_date=2026-01-02&unit=contact",
+    ),
+    "unit",
+  );
+});
+
+dbTest(
+  "GET …/export ends its statement within a second of a client that leaves",
+  async (world) => {
+    const { sql } = world;
+    await put(world);
+    const app = appWith(world);
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      app.fetch,
+    );
+    const running = async () => {
+      const [row] = await sql<[{ count: number }]>`
+        select count(*) from pg_stat_activity
+        where datname = current_database() and query like 'copy %' and state = 'active'`;
+      return row.count;
+    };
+    // More than fits between the two; then one whose first row takes longer than anybody waits.
+    for (const rows of ["generate_series(1, 40000)", "pg_sleep(60)"]) {
+      await sql.unsafe(`
+        drop function weir.export_executions;
+        create function weir.export_executions(account int, id uuid, filter jsonb, now timestamptz)
+        returns table (line text) language sql security definer set search_path = weir, pg_temp
+        as $$ select repeat('x', 1000) from ${rows} $$;
+        grant execute on function weir.export_executions to weir_web`);
+      const leaving = new AbortController();
+      const asked = fetch(
+        `http://127.0.0.1:${server.addr.port}${EXPORT}?format=csv&rows=executions`,
+        {
+          headers: { authorization: `Bearer ${world.key}` },
+          signal: leaving.signal,
+        },
+      );
+      const read = asked.then(async (response) => {
+        for await (const _ of response.body!) {
+          await until("it has left", () => leaving.signal.aborted);
+        }
+      }).catch(() => {});
+      await until("it runs", async () => await running() === 1);
+      leaving.abort();
+      await until("it has ended", async () => await running() === 0, 1);
+      await read;
+    }
+    // The connections are as good as before.
+    strictEqual((await send(world, "GET", `${PATH}/exports`)).status, 200);
+  },
+);
+
+async function ask(world: World, request: unknown): Promise<Answer> {
+  return await send(world, "POST", `${PATH}/exports`, { json: request });
+}
+
+const RANGE_JSON = { start_date: "2026-06-12", end_date: "2026-06-15" };
+
+dbTest(
+  "POST …/exports makes a file that is fetched in parts",
+  async (world) => {
+    await makePast(world);
+    const request = { format: "csv", rows: "executions", ...RANGE_JSON };
+    const queued = await ask(world, request);
+    strictEqual(queued.status, 202, queued.text);
+    const path = `${PATH}/exports/${queued.json.job_id}`;
+    strictEqual(queued.headers.get("location"), path);
+    strictEqual(queued.json.status, "queued");
+    assertProblem(
+      await send(world, "GET", `${path}/download`),
+      409,
+      "export_not_done",
+    );
+    await work(world);
+
+    const { json } = await send(world, "GET", path);
+    strictEqual(json.status, "done");
+    strictEqual(json.percent, 100);
+    deepStrictEqual(json.request, { attribution: "cohort", ...request });
+    const { file } = json;
+    deepStrictEqual((await send(world, "GET", `${PATH}/exports`)).json, {
+      exports: [json],
+    });
+
+    const direct = await send(
+      world,
+      "GET",
+      `${EXPORT}?${new URLSearchParams(request)}`,
+    );
+    const whole = await send(world, "GET", `${path}/download`);
+    strictEqual(whole.text, direct.text);
+    const { headers } = whole;
+    const digest = createHash("sha256").update(whole.text).digest();
+    strictEqual(file.sha256, digest.toString("hex"));
+    strictEqual(headers.get("etag"), `"${file.sha256}"`);
+    strictEqual(
+      headers.get("repr-digest"),
+      `sha-256=:${digest.toString("base64")}:`,
+    );
+    strictEqual(headers.get("x-row-count"), String(file.rows));
+    strictEqual(file.rows, readTable(whole.text).length);
+    strictEqual(headers.get("content-length"), String(file.bytes));
+    strictEqual(file.bytes, new TextEncoder().encode(whole.text).length);
+
+    const part = (range: string, more = {}) =>
+      send(world, "GET", `${path}/download`, { headers: { range, ...more } });
+    const tail = await part("bytes=100-");
+    strictEqual(tail.status, 206);
+    strictEqual(
+      tail.headers.get("content-range"),
+      `bytes 100-${file.bytes - 1}/${file.bytes}`,
+    );
+    const head = await part("bytes=0-99", { "if-range": `"${file.sha256}"` });
+    strictEqual(head.text + tail.text, whole.text);
+    strictEqual(
+      (await part("bytes=0-9", { "if-range": '"other"' })).status,
+      200,
+    );
+    assertProblem(
+      await part(`bytes=${file.bytes}-`),
+      416,
+      "range_not_satisfiable",
+    );
+    const same = await part("", { "if-none-match": `"${file.sha256}"` });
+    strictEqual(same.status, 304);
+
+    // The link opens it without a key, and no other, and not for ever.
+    const link = new URL(file.download_url);
+    const open = (url: URL) =>
+      send(world, "GET", url.pathname + url.search, { key: null });
+    strictEqual((await open(link)).text, whole.text);
+    const forged = new URL(link);
+    forged.searchParams.set("signature", "0".repeat(64));
+    assertProblem(await open(forged), 403, "link_expired");
+    world.clock.now = new Date(Date.parse(json.expires_at) + 1);
+    assertProblem(await open(link), 403, "link_expired");
+    assertProblem(
+      await send(world, "GET", `${path}/download`),
+      410,
+      "export_gone",
+    );
+  },
+);
+
+dbTest(
+  "POST …/exports limits what an account has open and keeps",
+  async (world) => {
+    await put(world);
+    const request = { format: "json", ...RANGE_JSON };
+    for (let i = 0; i < EXPORTS_OPEN_MAX; i++) {
+      strictEqual((await ask(world, request)).status, 202);
+    }
+    const busy = await ask(world, request);
+    assertProblem(busy, 429, "exports_busy");
+    ok(Number(busy.headers.get("retry-after")) > 0);
+    await work(world);
+    strictEqual((await ask(world, request)).status, 202);
+    await world.sql`
+    update weir.export_job set bytes = ${EXPORT_BYTES_MAX}
+    where job_id = (select job_id from weir.export_job where status = 'done' limit 1)`;
+    assertProblem(await ask(world, request), 429, "exports_full");
+  },
+);
+
+dbTest("an export is cancelled, tried again, and watched", async (world) => {
+  await put(world);
+  const { json } = await ask(world, { format: "pdf", ...RANGE_JSON });
+  const path = `${PATH}/exports/${json.job_id}`;
+  const cancelled = await send(world, "DELETE", path);
+  strictEqual(cancelled.json.status, "cancelled");
+  await work(world);
+  strictEqual((await send(world, "GET", path)).json.status, "cancelled");
+
+  const again = await send(world, "POST", `${path}/retry`);
+  strictEqual(again.status, 202);
+  strictEqual(again.json.status, "queued");
+  const watching = send(world, "GET", `${path}/events`);
+  await work(world);
+  const told = (await watching).text.split("\n")
+    .filter((line) => line.startsWith("data: "))
+    .map((line) => JSON.parse(line.slice(6)));
+  ok(["queued", "running"].includes(told[0].status));
+  strictEqual(told.at(-1).status, "done");
+  strictEqual((await send(world, "DELETE", path)).json.status, "done");
+  const pdf = await send(world, "GET", `${path}/download`);
+  strictEqual(pdf.text, "%PDF Welcome");
+});
+
+dbTest("a job that cannot be done fails with its reason", async (world) => {
+  await put(world);
+  const { sql } = world;
+  const { json } = await ask(world, { format: "pdf", ...RANGE_JSON });
+  const reasons = ["Cannot print: no browser", "secret of ours"];
+  const job = createExportJob({
+    store: postgresStore(sql),
+    renderReport: () => "",
+    print: () =>
+      Promise.reject(
+        reasons.length > 1
+          ? new PrintError(reasons.shift())
+          : new Error(reasons[0]),
+      ),
+  });
+  const signal = new AbortController().signal;
+  const path = `${PATH}/exports/${json.job_id}`;
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    await job.run({ sql, signal }).catch(() => {});
+    const now = (await send(world, "GET", path)).json;
+    strictEqual(now.attempts, attempt);
+    strictEqual(now.status, attempt === 3 ? "failed" : "queued");
+    if (attempt === 1) strictEqual(now.error, "Cannot print: no browser");
+    else {strictEqual(
+        now.error,
+        "Cannot make the file because of an error of ours",
+      );}
+    await sql`update weir.export_job set not_before = now()`;
+  }
+  // What is asked for wrongly is not tried again.
+  const old = await ask(world, {
+    format: "json",
+    unit: "contact",
+    start_date: "2025-01-01",
+    end_date: "2025-01-02",
+  });
+  await work(world);
+  const failed = await send(world, "GET", `${PATH}/exports/${old.json.job_id}`);
+  strictEqual(failed.json.status, "failed");
+  match(failed.json.error, /90 days/);
+});
+
+for (const kind of ["postgres", "disk"]) {
+  dbTest(`${kind}Store() keeps the contract of stores`, async (world) => {
+    const { sql, account } = world;
+    const folder = await Deno.makeTempDir({ prefix: "weir-exports-" });
+    const store = kind === "disk"
+      ? diskStore(`${folder}/files`)
+      : postgresStore(sql);
+    try {
+      await put(world);
+      const { json } = await ask(world, { format: "json", ...RANGE_JSON });
+      const of = { job_id: json.job_id as string };
+      const [{ attempt }] = await sql<[{ attempt: string }]>`
+        update weir.export_job set attempt = gen_random_uuid(), status = 'running'
+        returning attempt`;
+      const file = { ...of, attempt };
+      const bytes = crypto.getRandomValues(new Uint8Array(40_000))
+        .toHex().repeat(20);
+      const whole = new TextEncoder().encode(bytes);
+      const id = account.account_id;
+      strictEqual(await store.has(id, file), false);
+      await store.write(file, new Response("older").body!);
+      await store.write(file, new Response(whole).body!);
+      strictEqual(await store.has(id, file), true);
+      const read = async (from: number, until: number) =>
+        await new Response(store.read(id, file, from, until)).bytes();
+      for (
+        const [from, until] of [[0, whole.length], [5, 6], [524_287, 524_290], [
+          7,
+          7,
+        ]] as const
+      ) {
+        deepStrictEqual(await read(from, until), whole.subarray(from, until));
+      }
+      const reader = store.read(id, file, 0, whole.length).getReader();
+      await reader.read();
+      await reader.cancel();
+
+      const broken = { ...of, attempt: crypto.randomUUID() };
+      const breaking = new ReadableStream({
+        pull(controller) {
+          controller.enqueue(whole);
+          controller.error(new Error("broken"));
+        },
+      });
+      await store.write(broken, breaking).then(
+        () => ok(false),
+        (e) => match(e.message, /broken/),
+      );
+      await sql`select weir.expire_exports(now())`;
+      await store.keepOnly([attempt]);
+      strictEqual(await store.has(id, broken), false);
+      deepStrictEqual(await read(1, 9), whole.subarray(1, 9));
+      await sql`update weir.export_job set status = 'failed', finished_at = now()`;
+      await sql`select weir.expire_exports(now())`;
+      await store.keepOnly([]);
+      strictEqual(await store.has(id, file), false);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("rangeOf() reads one range", () => {
+  deepStrictEqual(rangeOf("bytes=0-", 10), [0, 10]);
+  deepStrictEqual(rangeOf("bytes=2-4", 10), [2, 5]);
+  deepStrictEqual(rangeOf("bytes=2-400", 10), [2, 10]);
+  deepStrictEqual(rangeOf("bytes=-3", 10), [7, 10]);
+  deepStrictEqual(rangeOf("bytes=-30", 10), [0, 10]);
+  for (const none of ["bytes=10-", "bytes=-0"]) {
+    strictEqual(rangeOf(none, 10), null);
+  }
+  for (
+    const other of [
+      undefined,
+      "",
+      "bytes=-",
+      "lines=0-1",
+      "bytes=0-1,3-4",
+      "bytes=4-2",
+    ]
+  ) {
+    strictEqual(rangeOf(other, 10), undefined);
+  }
+});

@@ -1,0 +1,286 @@
+/**
+ * Prints pages of our own as PDF, in a browser that can reach nothing.
+ *
+ * @module
+ */
+
+import type { Browser, Page } from "puppeteer-core";
+import { PrintError } from "./export.ts";
+
+/** Pages that are printed at once: each takes a core. */
+const PAGES_MAX = 2;
+
+/** A browser that has printed so many pages makes room for a new one: they grow. */
+const PRINTS_MAX = 50;
+
+/** A page that takes longer will not come any more, ms. */
+const DEADLINE_MS = 30_000;
+
+/** A browser starts in two seconds; on a machine that is busy in a few more, ms. */
+const LAUNCH_MS_MAX = 20_000;
+
+/** A browser that is left alone this long is closed: it holds 200 MB, ms. */
+const IDLE_MS = 60_000;
+
+/** Where systems have their browser, in the order they are tried. */
+const PATHS = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/usr/bin/google-chrome-stable",
+  "/Applications/Chromium.app/Contents/MacOS/Chromium",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
+const ARGS = [
+  // Its sandbox needs what containers and root do not give. What it opens is ours, without scripts.
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-dev-shm-usage",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-extensions",
+  // Nothing is resolved, whatever asks.
+  "--host-resolver-rules=MAP * ~NOTFOUND",
+  "--proxy-server=127.0.0.1:9",
+  "--proxy-bypass-list=<-loopback>",
+];
+
+/** Where the browser is. */
+export interface PrinterOptions {
+  /** A program; default: the first that the system has. */
+  chromiumPath?: string;
+  /** Instead: a browser elsewhere, `ws://` or `wss://`. */
+  chromiumUrl?: string;
+}
+
+/** Prints. */
+export interface Printer {
+  /**
+   * @param html A whole page; what it refers to elsewhere is not fetched.
+   * @param signal Ends it.
+   * @returns The PDF.
+   * @throws {PrintError} When there is no browser, or it failed twice.
+   */
+  print(html: string, signal: AbortSignal): Promise<Uint8Array>;
+  /** Ends the browser. */
+  close(): Promise<void>;
+}
+
+/** A browser, and what it has done. */
+interface Press {
+  browser: Browser;
+  prints: number;
+  /** Where it keeps what it need not keep. */
+  folder: string | null;
+}
+
+/**
+ * @param options Where the browser is.
+ * @returns A printer that starts it when it is first needed.
+ */
+export function createPrinter(options: PrinterOptions): Printer {
+  let press: Promise<Press> | null = null;
+  let printing = 0;
+  let idle: ReturnType<typeof setTimeout> | undefined;
+  const waiting: (() => void)[] = [];
+
+  async function take(): Promise<void> {
+    if (printing >= PAGES_MAX) {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    } else printing += 1;
+  }
+
+  function give(): void {
+    const next = waiting.shift();
+    if (next) next();
+    else printing -= 1;
+  }
+
+  async function ready(): Promise<Press> {
+    clearTimeout(idle);
+    const current = await (press ??= open(options));
+    if (current.browser.connected && current.prints < PRINTS_MAX) {
+      return current;
+    }
+    drop(current);
+    return await (press ??= open(options));
+  }
+
+  /** Leaves a browser; its last page may still be printed. */
+  function drop(old: Press): void {
+    press?.then((current) => {
+      if (current === old) press = null;
+    });
+    press = null;
+    shut(old);
+  }
+
+  async function printOnce(
+    html: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    let used: Press;
+    try {
+      used = await ready();
+    } catch (error) {
+      press = null;
+      throw error;
+    }
+    used.prints += 1;
+    try {
+      return await withDeadline(printPage(used.browser, html), signal);
+    } catch (error) {
+      // Hung or gone: the next try has a browser of its own.
+      drop(used);
+      throw error;
+    }
+  }
+
+  return {
+    async print(html, signal) {
+      await take();
+      try {
+        signal.throwIfAborted();
+        return await printOnce(html, signal).catch((error) => {
+          if (signal.aborted || error instanceof PrintError) throw error;
+          return printOnce(html, signal);
+        });
+      } catch (cause) {
+        if (signal.aborted || cause instanceof PrintError) throw cause;
+        throw new PrintError("Cannot print: the browser failed twice", {
+          cause,
+        });
+      } finally {
+        give();
+        clearTimeout(idle);
+        idle = setTimeout(close, IDLE_MS);
+        Deno.unrefTimer(idle);
+      }
+    },
+    close,
+  };
+
+  async function close(): Promise<void> {
+    clearTimeout(idle);
+    const current = press;
+    press = null;
+    await current?.then(shut, () => {});
+  }
+}
+
+async function open(options: PrinterOptions): Promise<Press> {
+  const { default: puppeteer } = await import("puppeteer-core");
+  if (options.chromiumUrl) {
+    const browser = await puppeteer.connect({
+      browserWSEndpoint: options.chromiumUrl,
+      protocolTimeout: DEADLINE_MS,
+    }).catch((cause) => {
+      throw new PrintError("Cannot print: the browser cannot be reached", {
+        cause,
+      });
+    });
+    return { browser, prints: 0, folder: null };
+  }
+  const executablePath = options.chromiumPath ?? await findBrowser();
+  const folder = await Deno.makeTempDir({ prefix: "weir-print-" });
+  try {
+    const browser = await puppeteer.launch({
+      executablePath,
+      headless: true,
+      // No port that others could reach.
+      pipe: true,
+      args: ARGS,
+      userDataDir: folder,
+      timeout: LAUNCH_MS_MAX,
+      protocolTimeout: DEADLINE_MS,
+    });
+    return { browser, prints: 0, folder };
+  } catch (cause) {
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
+    throw new PrintError("Cannot print: the browser does not start", { cause });
+  }
+}
+
+async function shut({ browser, folder }: Press): Promise<void> {
+  const process = browser.process();
+  // Who hung does not close either.
+  const killed = setTimeout(() => process?.kill("SIGKILL"), 3_000);
+  try {
+    if (process) await browser.close();
+    else await browser.disconnect();
+  } catch {
+    process?.kill("SIGKILL");
+  } finally {
+    clearTimeout(killed);
+  }
+  if (folder) await Deno.remove(folder, { recursive: true }).catch(() => {});
+}
+
+async function printPage(browser: Browser, html: string): Promise<Uint8Array> {
+  const context = await browser.createBrowserContext();
+  try {
+    const page = await context.newPage();
+    await isolate(page);
+    await page.setContent(html, { waitUntil: "load", timeout: DEADLINE_MS });
+    return await page.pdf({
+      format: "A4",
+      printBackground: true,
+      preferCSSPageSize: true,
+      tagged: true,
+      outline: true,
+      displayHeaderFooter: true,
+      headerTemplate: "<span></span>",
+      footerTemplate: FOOTER,
+      margin: { top: "14mm", bottom: "18mm", left: "14mm", right: "14mm" },
+      timeout: DEADLINE_MS,
+    });
+  } finally {
+    await context.close().catch(() => {});
+  }
+}
+
+const FOOTER =
+  `<div style="font: 8px sans-serif; color: #555; width: 100%; padding: 0 14mm; display: flex; justify-content: space-between">
+  <span class="title"></span><span><span class="pageNumber"></span> / <span class="totalPages"></span></span></div>`;
+
+/** No script runs, and nothing is asked for that is not in the page itself. */
+async function isolate(page: Page): Promise<void> {
+  await page.setJavaScriptEnabled(false);
+  await page.setRequestInterception(true);
+  page.on("request", (request) => {
+    const isOwn = request.url().startsWith("data:") ||
+      request.url() === "about:blank";
+    (isOwn ? request.continue() : request.abort()).catch(() => {});
+  });
+}
+
+async function withDeadline<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const late = setTimeout(
+    () => reject(new Error("Cannot wait longer for the page")),
+    DEADLINE_MS,
+  );
+  const stop = () => reject(signal.reason);
+  signal.addEventListener("abort", stop);
+  work.catch(() => {});
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(late);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+async function findBrowser(): Promise<string> {
+  for (const path of PATHS) {
+    if (await Deno.stat(path).then(() => true, () => false)) return path;
+  }
+  throw new PrintError("Cannot print: no browser, set CHROMIUM_PATH");
+}
