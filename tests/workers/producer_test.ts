@@ -1,0 +1,125 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { until, withDatabase, type World } from "../harness.ts";
+import { appWith, enrolled } from "../routes/_requests.ts";
+import { createProducer } from "../../workers/producer.ts";
+
+const SCRIPT = fileURLToPath(
+  new URL("../fixtures/produce.ts", import.meta.url),
+);
+const WORKFLOW = "11111111-1111-4111-8111-111111111111";
+
+/** The app at a port, which fails every so often, before or after it has done its work. */
+async function withWeir(
+  fn: (world: World, url: string, answers: number[]) => Promise<void>,
+): Promise<void> {
+  await withDatabase(async (world) => {
+    const app = appWith(world);
+    const answers: number[] = [];
+    const server = Deno.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      onListen() {},
+    }, async (request) => {
+      world.clock.now = new Date();
+      const n = answers.length;
+      if (n % 4 === 0) {
+        answers.push(503);
+        return new Response("{}", { status: 503 });
+      }
+      const response = await app.request(request);
+      answers.push(response.status);
+      // It is done, and nobody learns of it.
+      if (n % 4 === 2) return new Response("", { status: 502 });
+      return response;
+    });
+    try {
+      await fn(world, `http://127.0.0.1:${server.addr.port}`, answers);
+    } finally {
+      await server.shutdown();
+    }
+  });
+}
+
+function clientTest(name: string, fn: Parameters<typeof withWeir>[0]): void {
+  Deno.test({
+    name,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: () => withWeir(fn),
+  });
+}
+
+clientTest(
+  "createProducer() loses and doubles nothing that report() returned from, whenever it is killed",
+  async (world, url) => {
+    const dir = await Deno.makeTempDir({ prefix: "weir-outbox-" });
+    const outbox = `${dir}/outbox`;
+    const kept: string[] = [];
+    for (let life = 0; life < 3; life++) {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--no-check", SCRIPT, url, world.key, outbox]
+          .concat(WORKFLOW, String(life * 1_000_000)),
+        stdin: "null",
+        stdout: "piped",
+      }).spawn();
+      let text = "";
+      const reading = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+        new WritableStream({
+          write(chunk) {
+            text += chunk;
+          },
+        }),
+      );
+      await until("it is in the midst of it", () => text.length > 4_000);
+      child.kill("SIGKILL");
+      await child.status;
+      await reading;
+      kept.push(...text.split("\n").slice(0, -1));
+    }
+    // The next life, which sends what the others left.
+    const producer = createProducer({ url, key: world.key, outbox });
+    await producer.flush();
+    deepStrictEqual([...Deno.readDirSync(dir)], []);
+    const rows = await world.sql<{ event_id: string }[]>`
+      select event_id from weir.event`;
+    const stored = new Set(rows.map((row) => row.event_id));
+    ok(kept.length > 1_500, String(kept.length));
+    strictEqual(stored.size, rows.length);
+    deepStrictEqual(kept.filter((id) => !stored.has(id)), []);
+    // At most the event that each life was about to tell of.
+    ok(stored.size <= kept.length + 3, `${stored.size} ${kept.length}`);
+    await Deno.remove(dir, { recursive: true });
+  },
+);
+
+clientTest(
+  "createProducer() says what Weir will not take, and keeps the rest until it can",
+  async (world, url) => {
+    const dir = await Deno.makeTempDir({ prefix: "weir-outbox-" });
+    const outbox = `${dir}/deep/outbox`;
+    const refused: unknown[] = [];
+    const options = {
+      url,
+      key: "weir_wrong",
+      outbox,
+      delayMs: 60_000,
+      onRefused: (event: unknown, reason: string) =>
+        refused.push([(event as { id?: string }).id ?? event, reason]),
+    };
+    const good = enrolled({ occurred_at: new Date().toISOString() });
+    const early = createProducer(options);
+    early.report(good as { id: string });
+    early.report({ ...good, id: "bad", source: "nowhere" });
+    await Deno.writeTextFile(outbox, '{"id":"torn', { append: true });
+    await rejects(early.flush(AbortSignal.timeout(1_000)), /time/i);
+    deepStrictEqual(refused, [['{"id":"torn', "The outbox was cut off here"]]);
+
+    await createProducer({ ...options, key: world.key }).flush();
+    strictEqual(refused.length, 3);
+    strictEqual((refused[2] as string[])[0], "bad");
+    const rows = await world.sql`select event_id from weir.event`;
+    deepStrictEqual(rows.map((row) => row.event_id), [good.id]);
+    await Deno.remove(dir, { recursive: true });
+  },
+);
