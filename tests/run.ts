@@ -21,6 +21,9 @@ import { ensurePostgres15, startPostgres15 } from "./postgres15.ts";
 /** Least share of lines of ours that tests run, percent. */
 const COVERAGE_PERCENT_MIN = 90;
 
+/** Least share of branches, percent. */
+const BRANCHES_PERCENT_MIN = 80;
+
 /** Tests that measure time or kill processes run one after the other. */
 const ALONE = /^tests\/(faults|e2e)\//;
 
@@ -198,12 +201,15 @@ async function reportCoverage(isWhole: boolean): Promise<boolean> {
   }).output();
   const table = new TextDecoder().decode(stdout);
   console.log(table);
-  const lines = Number(
-    /^\| *All files *\|[^|]*\|[^|]*\| *([\d.]+)/m.exec(table)?.[1],
-  );
-  if (lines >= COVERAGE_PERCENT_MIN) return true;
+  const [, branches, lines] =
+    /^\| *All files *\| *([\d.]+) *\|[^|]*\| *([\d.]+)/m.exec(table)
+      ?.map(Number) ?? [];
+  if (lines! >= COVERAGE_PERCENT_MIN && branches! >= BRANCHES_PERCENT_MIN) {
+    return true;
+  }
   console.error(
-    `Cannot accept the tests: they run ${lines} % of our lines, and ${COVERAGE_PERCENT_MIN} are wanted`,
+    `Cannot accept the tests: they run ${lines} % of our lines and ${branches} % of ` +
+      `branches, and ${COVERAGE_PERCENT_MIN} and ${BRANCHES_PERCENT_MIN} are wanted`,
   );
   return false;
 }

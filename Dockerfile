@@ -1,0 +1,24 @@
+# Weir: `serve`, `work`, `migrate` and the administrative commands in one image.
+# Build: docker build -t weir .   Run: see compose.yaml.
+FROM denoland/deno:debian-2.9.6 AS build
+WORKDIR /weir
+COPY deno.json deno.lock ./
+# Only what the program imports is fetched; the tests' packages stay out.
+COPY main.ts ./
+COPY db db
+COPY routes routes
+COPY islands islands
+COPY workers workers
+RUN deno install --entrypoint main.ts islands/build.ts && deno task build
+
+FROM denoland/deno:distroless-2.9.6
+WORKDIR /weir
+COPY --from=build --chown=nonroot:nonroot /weir /weir
+ENV HOST=0.0.0.0 PORT=8000 DENO_NO_UPDATE_CHECK=1
+USER nonroot
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["deno", "eval", \
+  "const r = await fetch('http://127.0.0.1:' + Deno.env.get('PORT') + '/healthz'); Deno.exit(r.ok ? 0 : 1)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["deno", "run", "-A", "--cached-only", "main.ts"]
+CMD ["serve"]
