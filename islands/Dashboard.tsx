@@ -6,20 +6,22 @@
  */
 
 import type { Actions, Distribution, Funnel, Workflow } from "../db/schema.ts";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { ActionsSection } from "./actions.tsx";
-import type { ChartTrend } from "./columns.ts";
-import { Command } from "./command.tsx";
+import { type ChartTrend, chartTrend } from "./columns.ts";
 import { Controls, zoneName } from "./controls.tsx";
 import { formatInstant, formatRange } from "./format.ts";
 import { FunnelSection } from "./funnel.tsx";
 import { ComparedWith, Headline, type Numbers } from "./headline.tsx";
+import type { LiveState } from "./live.ts";
 import { useNavigation } from "./navigation.ts";
 import type { Opener } from "./open.tsx";
-import { presetRange } from "./range.ts";
+import { localDate } from "./range.ts";
 import { Lists } from "./shares.tsx";
 import { TEXT } from "./text.ts";
 import { Trends } from "./trends.tsx";
-import { type View, viewParams, withRange } from "./view.ts";
+import { useLive } from "./use_live.ts";
+import { apiParams, type View, viewParams, withRange } from "./view.ts";
 
 /** JSON only: these props are written into the page. */
 export interface DashboardProps {
@@ -42,14 +44,26 @@ export interface DashboardProps {
   path: string;
   /** Of the list of executions, `null` where it is not to be seen. */
   executionsPath: string | null;
-  /** Commands that bring the first event in; `null` where there has been one. */
-  first: { key: string; event: string } | null;
+  /** Where its numbers can be followed, `null` where they are not to be. */
+  livePath: string | null;
+  /** Nothing happened in the range: the page says what to do, and the numbers stay away. */
+  isEmpty: boolean;
 }
+
+/** The distribution is not in the stream: it follows conversions this long after, ms. */
+const DISTRIBUTION_MS = 60_000;
 
 /** The island. */
 export default function Dashboard(initial: DashboardProps) {
-  const { props, isLoading, go } = useNavigation("Dashboard", initial);
-  const { view, numbers, trend, path } = props;
+  const { props: written, isLoading, go, refresh } = useNavigation(
+    "Dashboard",
+    initial,
+  );
+  const { view, path } = written;
+  const live = useLive(written.livePath, String(apiParams(view)));
+  const props = useMemo(() => withLive(written, live), [written, live]);
+  const { numbers, trend } = props;
+  useFresh(written, props, refresh);
   const href = (view: View) => `${path}?${viewParams(view)}`;
   const open = openerOf(props);
   const compared = numbers.comparison?.period;
@@ -65,7 +79,7 @@ export default function Dashboard(initial: DashboardProps) {
 
   return (
     <>
-      <DashboardHeader {...props} />
+      <DashboardHeader {...props} live={live} />
       <Controls {...props} href={href} go={go} />
       <p class="hidden" role="status">
         {isLoading ? TEXT.dashboard.loading : ""}
@@ -75,28 +89,80 @@ export default function Dashboard(initial: DashboardProps) {
         <p class="page-note" id="attribution-note">
           {TEXT.controls.attributionExplained[view.query.attribution]}
         </p>
-        {props.first && <FirstEvent {...props} href={href} />}
-        <Headline numbers={numbers} trend={trend} open={open} />
-        <Trends
-          trend={trend}
-          granularity={numbers.period.granularity}
-          past={past}
-          onZoom={onZoom}
-        />
-        <FunnelSection
-          funnel={props.funnel}
-          compared={view.query.compare === "previous"}
-          open={open}
-        />
-        <Lists
-          summary={numbers.summary}
-          distribution={props.distribution}
-          open={open}
-        />
-        <ActionsSection actions={props.actions} view={view} href={href} />
+        {!props.isEmpty && (
+          <>
+            <Headline numbers={numbers} trend={trend} open={open} />
+            <Trends
+              trend={trend}
+              granularity={numbers.period.granularity}
+              past={past}
+              onZoom={onZoom}
+            />
+            <FunnelSection
+              funnel={props.funnel}
+              compared={view.query.compare === "previous"}
+              open={open}
+            />
+            <Lists
+              summary={numbers.summary}
+              distribution={props.distribution}
+              open={open}
+            />
+            <ActionsSection actions={props.actions} view={view} href={href} />
+          </>
+        )}
       </div>
     </>
   );
+}
+
+/** The page's numbers, with what has come since. */
+function withLive(
+  props: DashboardProps,
+  live: LiveState | null,
+): DashboardProps {
+  if (!live?.numbers) return props;
+  const { analytics, funnel, actions } = live.numbers;
+  const { trends, ...numbers } = analytics;
+  return {
+    ...props,
+    numbers: { ...numbers, as_of: live.asOf ?? numbers.as_of },
+    trend: {
+      ...chartTrend(trends, numbers.as_of),
+      past: props.trend.past,
+    },
+    funnel,
+    actions,
+  };
+}
+
+/** Asks for what the stream does not carry: other days at midnight, newer times. */
+function useFresh(
+  written: DashboardProps,
+  { view, numbers, distribution }: DashboardProps,
+  refresh: () => void,
+): void {
+  const isOld = view.preset !== null &&
+    localDate(new Date(numbers.as_of), view.query.tz!) > written.today;
+  const known = distribution.classes.reduce((sum, { count }) => sum + count, 0);
+  const waiting = useRef<ReturnType<typeof setTimeout> | null>(null);
+  useEffect(() => {
+    if (isOld) refresh();
+  }, [isOld]);
+  const { total_enrolled, currently_active } = numbers.summary;
+  useEffect(() => {
+    // The first event is here.
+    if (written.isEmpty && total_enrolled + currently_active > 0) {
+      location.reload();
+    }
+  }, [total_enrolled, currently_active]);
+  useEffect(() => {
+    if (numbers.summary.goals_achieved === known || waiting.current) return;
+    waiting.current = setTimeout(() => {
+      waiting.current = null;
+      refresh();
+    }, DISTRIBUTION_MS);
+  }, [numbers.summary.goals_achieved, known]);
 }
 
 /** The list of executions of the view's range, version, attribution and zone. */
@@ -132,7 +198,9 @@ function lastDateOf(trend: ChartTrend, at: number, last: string): string {
 }
 
 function DashboardHeader(
-  { workflow, numbers, problem, executionsPath }: DashboardProps,
+  { workflow, numbers, problem, executionsPath, live }: DashboardProps & {
+    live: LiveState | null;
+  },
 ) {
   const { period, as_of } = numbers;
   const zone = period.tz_effective;
@@ -152,7 +220,11 @@ function DashboardHeader(
           {TEXT.dashboard.asOf}{" "}
           <time dateTime={as_of}>{formatInstant(as_of, zone)}</time>
         </span>
+        <LiveStatus live={live} />
       </p>
+      {live?.announcement && (
+        <p class="notice" role="status">{live.announcement.text}</p>
+      )}
       {executionsPath && (
         <nav class="page-links" aria-label={TEXT.dashboard.links}>
           <a class="button" href={executionsPath}>
@@ -174,30 +246,14 @@ function DashboardHeader(
   );
 }
 
-function FirstEvent(
-  { first, view, today, href }: DashboardProps & {
-    href(view: View): string;
-  },
-) {
-  const longest = presetRange("90d", today);
-  const isShown = view.query.start_date <= longest.start_date;
+/** How it stands with the connection. */
+function LiveStatus({ live }: { live: LiveState | null }) {
+  const status = live?.status ?? "connecting";
   return (
-    <section class="panel first" aria-labelledby="first">
-      <h2 id="first">
-        {isShown ? TEXT.first.title : TEXT.first.otherRange}
-      </h2>
-      {!isShown && (
-        <p>
-          <a href={href(withRange(view, "90d", longest))}>
-            {TEXT.first.widen}
-          </a>
-        </p>
-      )}
-      <p>{TEXT.first.lead}</p>
-      <h3>{TEXT.first.key}</h3>
-      <Command text={first!.key} />
-      <h3>{TEXT.first.event}</h3>
-      <Command text={first!.event} />
-    </section>
+    <span class={`live ${status} scripted`} role="status">
+      {status === "ended"
+        ? TEXT.live.reasons[live!.reason ?? "not_readable"]
+        : TEXT.live[status]}
+    </span>
   );
 }

@@ -1,20 +1,27 @@
 /**
- * Brings to life every island in the page. Entry point in the browser.
+ * Brings an island to life. `build.ts` makes each island a script that calls this.
  *
  * @module
  */
 
 import { type ComponentType, h, hydrate } from "preact";
 
-for (const root of document.querySelectorAll<HTMLElement>("[data-island]")) {
-  const { src, props } = root.dataset;
-  import(src!).then(({ default: Island }: { default: ComponentType }) => {
-    hydrate(h(Island, JSON.parse(props!)), root);
+/**
+ * Hydrates every place of the page that holds an island.
+ *
+ * @param name Of the island.
+ * @param Island What the server rendered there.
+ */
+export function hydrateAll<Props extends object>(
+  name: string,
+  Island: ComponentType<Props>,
+): void {
+  for (
+    const root of document.querySelectorAll<HTMLElement>(
+      `[data-island="${name}"]`,
+    )
+  ) {
+    hydrate(h(Island, JSON.parse(root.dataset.props!)), root);
     root.dataset.ready = "";
-  });
+  }
 }
-
-// The server shows times on this browser's clock from the next page on.
-const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-document.cookie =
-  `weir_zone=${timeZone}; path=/; max-age=31536000; samesite=lax`;

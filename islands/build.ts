@@ -9,7 +9,7 @@
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, type Metafile, stop } from "esbuild";
+import { build, type Metafile, type Plugin, stop } from "esbuild";
 
 /** Source name to public URL, e.g. `TrendChart` to `/assets/TrendChart-3FQ2.js`. */
 export type Manifest = Record<string, string>;
@@ -37,7 +37,16 @@ export async function buildIslands(outDir: URL): Promise<Manifest> {
   try {
     const { metafile, outputFiles } = await build({
       absWorkingDir: fileURLToPath(folder),
-      entryPoints: [...islands, "_hydrate.ts", "style.css", "icon.svg"],
+      entryPoints: [
+        ...islands.map((file) => {
+          const out = file.replace(".tsx", "");
+          return { in: `${ISLAND}:${out}`, out };
+        }),
+        ...["_page.ts", "style.css", "icon.svg"].map((file) => ({
+          in: file,
+          out: file.replace(/\.\w+$/, ""),
+        })),
+      ],
       entryNames: "[name]-[hash]",
       outdir: fileURLToPath(outDir),
       write: false,
@@ -45,11 +54,13 @@ export async function buildIslands(outDir: URL): Promise<Manifest> {
       splitting: true,
       format: "esm",
       target: "es2022",
+      charset: "utf8",
       loader: { ".svg": "copy" },
       minify: true,
       metafile: true,
       jsx: "automatic",
       jsxImportSource: "preact",
+      plugins: [hydratedIslands(fileURLToPath(folder))],
       logLevel: "warning",
     });
     const manifest = readManifest(metafile);
@@ -67,6 +78,29 @@ export async function buildIslands(outDir: URL): Promise<Manifest> {
   }
 }
 
+/** Namespace of the scripts that there are no files of. */
+const ISLAND = "island";
+
+/** An island and what brings it to life, as one script: they compress better together. */
+function hydratedIslands(resolveDir: string): Plugin {
+  return {
+    name: ISLAND,
+    setup(build) {
+      build.onResolve({ filter: /^island:/ }, ({ path }) => ({
+        path: path.slice(ISLAND.length + 1),
+        namespace: ISLAND,
+      }));
+      build.onLoad({ filter: /./, namespace: ISLAND }, ({ path }) => ({
+        contents: `
+          import Island from "./${path}.tsx";
+          import { hydrateAll } from "./_hydrate.ts";
+          hydrateAll("${path}", Island);`,
+        resolveDir,
+      }));
+    },
+  };
+}
+
 function readManifest(metafile: Metafile): Manifest {
   const manifest: Manifest = {};
   for (const [path, output] of Object.entries(metafile.outputs)) {
@@ -74,9 +108,8 @@ function readManifest(metafile: Metafile): Manifest {
     const source = output.entryPoint ??
       (path.endsWith(".svg") ? Object.keys(output.inputs)[0] : undefined);
     if (!source) continue;
-    manifest[source.replace(/\.\w+$/, "")] = `/assets/${
-      path.split("/").at(-1)
-    }`;
+    const name = source.replace(`${ISLAND}:`, "").replace(/\.\w+$/, "");
+    manifest[name] = `/assets/${path.split("/").at(-1)}`;
   }
   return manifest;
 }

@@ -49,7 +49,7 @@ export function chartTrend(
   return {
     points: begun.map(chartPoint),
     finished: begun.filter((point) => Date.parse(point.end) <= now).length,
-    past: past && past.slice(0, begun.length).map(chartPoint),
+    past: past && past.map(chartPoint),
   };
 }
 

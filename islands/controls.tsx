@@ -92,10 +92,10 @@ export function Controls(props: ControlsProps) {
           granularity !== "hourly" || query.granularity === "hourly" ||
           daysOf(query) <= HOURLY_DAYS_MAX
         )}
-        words={{
-          ...TEXT.controls.granularities,
-          "": TEXT.controls.automatic(query.granularity),
-        }}
+        words={(granularity) =>
+          granularity === ""
+            ? TEXT.controls.automatic(query.granularity)
+            : TEXT.controls.bucket(granularity)}
         onChange={(granularity) =>
           go(href({
             ...view,
@@ -349,7 +349,6 @@ function Attribution({ view, href }: ControlsProps) {
         <a
           key={attribution}
           href={href(withQuery(view, { attribution }))}
-          title={TEXT.controls.attributionExplained[attribution]}
           aria-current={attribution === now ? "true" : undefined}
         >
           {TEXT.controls.attributions[attribution]}

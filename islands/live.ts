@@ -13,26 +13,20 @@
  *
  * Each change calls `onState` with everything there is to show ({@linkcode LiveState}):
  * `numbers` are the bodies of the three reads, as a fresh GET would answer them, `null`
- * until the first message; parts that did not change are the same objects. `changed`
- * names what the last message changed, for a glow: `summary.completed`,
- * `trends.2026-06-01T00:00:00.000Z.completions`, `funnel.<step_id>.entered`,
- * `actions.<action_id>.failures`, `comparison`; empty for the first numbers.
- *
- * Pages use {@linkcode live_store.ts}, which has these as signals.
+ * until the first message; parts that did not change are the same objects.
  *
  * @module
  */
 
 import type {
   LiveAnnouncement,
-  LiveChanges,
   LiveEnd,
   LiveHeartbeat,
   LiveNumbers,
   LiveSnapshot,
   LiveUpdate,
 } from "../db/schema.ts";
-import { changesBetween, folded } from "./live_fold.ts";
+import { folded } from "./live_fold.ts";
 
 /** How it stands with the connection. */
 export type LiveStatus =
@@ -57,7 +51,6 @@ export interface LiveState {
   numbers: LiveNumbers | null;
   /** The instant up to which the numbers are complete, which moves on while they stay. */
   asOf: string | null;
-  changed: ReadonlySet<string>;
   /** The last one. */
   announcement: LiveAnnouncement | null;
 }
@@ -126,8 +119,6 @@ const REASONS: Record<number, "unauthenticated" | "not_readable"> = {
   404: "not_readable",
 };
 
-const NOTHING: ReadonlySet<string> = new Set();
-
 /**
  * Watches a workflow until told not to.
  *
@@ -142,7 +133,6 @@ export function watchLive(options: LiveOptions): { close(): void } {
     reason: null,
     numbers: null,
     asOf: null,
-    changed: NOTHING,
     announcement: null,
   };
   /** Of the last message; `null` where the next must be a snapshot. */
@@ -161,7 +151,7 @@ export function watchLive(options: LiveOptions): { close(): void } {
   else resume();
 
   function tell(change: Partial<LiveState>): void {
-    state = { ...state, changed: NOTHING, ...change };
+    state = { ...state, ...change };
     onState(state);
   }
 
@@ -219,11 +209,10 @@ export function watchLive(options: LiveOptions): { close(): void } {
         status: "live",
         numbers: folded(state.numbers, update),
         asOf: update.as_of,
-        changed: namesOf(update.changes),
       });
     });
     hear("heartbeat", ({ as_of }: LiveHeartbeat) => {
-      tell({ status: "live", asOf: as_of, changed: state.changed });
+      tell({ status: "live", asOf: as_of });
     });
     hear("announcement", (announcement: LiveAnnouncement) => {
       tell({ announcement });
@@ -303,13 +292,7 @@ export function watchLive(options: LiveOptions): { close(): void } {
   }
 
   function show(numbers: LiveNumbers, status: LiveStatus = "live"): void {
-    const changes = state.numbers && changesBetween(state.numbers, numbers);
-    tell({
-      status,
-      numbers,
-      asOf: numbers.analytics.as_of,
-      changed: changes ? namesOf(changes) : NOTHING,
-    });
+    tell({ status, numbers, asOf: numbers.analytics.as_of });
   }
 
   function spread(ms: number): number {
@@ -322,32 +305,6 @@ export function watchLive(options: LiveOptions): { close(): void } {
       for (const end of unhear) end();
     },
   };
-}
-
-/** Names of the numbers that changed, as pages mark them. */
-function namesOf(changes: LiveChanges): ReadonlySet<string> {
-  const { period: _, comparison, trends, funnel, actions, ...summary } =
-    changes;
-  const names = Object.keys(summary)
-    .filter((name) => !/_(delta|order)$/.test(name))
-    .map((name) => `summary.${name}`);
-  if (comparison) names.push("comparison");
-  addRows("trends", "start", trends);
-  addRows("funnel", "step_id", funnel?.funnel_steps);
-  addRows("actions", "action_id", actions?.actions);
-  return new Set(names);
-
-  function addRows<Row extends object>(
-    list: string,
-    key: keyof Row & string,
-    rows: Row[] = [],
-  ): void {
-    for (const row of rows) {
-      for (const name of Object.keys(row)) {
-        if (name !== key) names.push(`${list}.${row[key]}.${name}`);
-      }
-    }
-  }
 }
 
 function browser(): Surroundings {

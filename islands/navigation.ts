@@ -22,17 +22,21 @@ export function useNavigation<Props extends { path: string }>(
 ): {
   props: Props;
   isLoading: boolean;
-  setProps(change: (props: Props) => Props): void;
   go(href: string): void;
+  /** Asks for the same page again, and says nothing while it is on its way. */
+  refresh(): void;
 } {
   const [props, setProps] = useState(initial);
   const [isLoading, setLoading] = useState(false);
   const asked = useRef<AbortController | null>(null);
 
-  async function load(href: string, isNew: boolean) {
+  async function load(
+    href: string,
+    { isNew = false, isQuiet = false } = {},
+  ): Promise<void> {
     asked.current?.abort();
     const { signal } = asked.current = new AbortController();
-    setLoading(true);
+    if (!isQuiet) setLoading(true);
     try {
       const answer = await fetch(href, { signal });
       const page = new DOMParser().parseFromString(
@@ -43,13 +47,15 @@ export function useNavigation<Props extends { path: string }>(
         `[data-island="${island}"]`,
       )!;
       const next = JSON.parse(root.dataset.props!) as Props;
+      // What stands around the island would stay as it is.
+      if (page.body.className !== document.body.className) throw page;
       if (isNew) history.pushState(null, "", href);
       document.title = page.title;
       setProps(next);
       setLoading(false);
     } catch {
       // Signed out, gone, or no island in it: that page speaks for itself.
-      if (!signal.aborted) location.assign(href);
+      if (!signal.aborted && !isQuiet) location.assign(href);
     }
   }
 
@@ -63,10 +69,10 @@ export function useNavigation<Props extends { path: string }>(
         link.origin !== location.origin || link.pathname !== initial.path
       ) return;
       event.preventDefault();
-      load(link.href, true);
+      load(link.href, { isNew: true });
     }
     function onBack() {
-      load(location.href, false);
+      load(location.href);
     }
     document.addEventListener("click", onClick);
     addEventListener("popstate", onBack);
@@ -76,5 +82,10 @@ export function useNavigation<Props extends { path: string }>(
     };
   }, []);
 
-  return { props, isLoading, setProps, go: (href) => void load(href, true) };
+  return {
+    props,
+    isLoading,
+    go: (href) => void load(href, { isNew: true }),
+    refresh: () => void load(location.href, { isQuiet: true }),
+  };
 }

@@ -10,8 +10,16 @@ import {
   formatCount,
   formatInstant,
   formatPoints,
+  formatWord,
   plural,
 } from "./format.ts";
+
+const BUCKETS = {
+  hourly: "hour",
+  daily: "day",
+  weekly: "week",
+  monthly: "month",
+};
 
 /** Words that the browser needs too; each weighs on the first visit. */
 export const TEXT = {
@@ -35,6 +43,18 @@ export const TEXT = {
     zoneReplaced: (asked: string, effective: string) =>
       `Days this old are kept in the account’s time zone only: shown in ${effective} instead of ${asked}.`,
     headline: "Headline numbers",
+  },
+
+  live: {
+    connecting: "Connecting",
+    live: "Live",
+    reconnecting: "Reconnecting: these numbers may be old",
+    polling: "No live connection: updated every 30 seconds",
+    paused: "Paused",
+    reasons: {
+      unauthenticated: "Signed out: reload the page to go on",
+      not_readable: "No longer live: reload the page to go on",
+    },
   },
 
   controls: {
@@ -62,19 +82,9 @@ export const TEXT = {
       custom: "Other dates",
     },
     granularity: "By",
-    granularities: {
-      hourly: "Hour",
-      daily: "Day",
-      weekly: "Week",
-      monthly: "Month",
-    },
+    bucket: (granularity: Granularity) => formatWord(BUCKETS[granularity]),
     automatic: (granularity: Granularity) =>
-      ({
-        hourly: "Hour (auto)",
-        daily: "Day (auto)",
-        weekly: "Week (auto)",
-        monthly: "Month (auto)",
-      })[granularity],
+      `${formatWord(BUCKETS[granularity])} (auto)`,
     zone: "Time zone",
     otherZones: "All time zones",
     version: "Version",
@@ -93,12 +103,7 @@ export const TEXT = {
   cards: {
     enrolled: "Enrolled",
     perBucket: (rate: string, granularity: Granularity) =>
-      ({
-        hourly: `${rate} an hour`,
-        daily: `${rate} a day`,
-        weekly: `${rate} a week`,
-        monthly: `${rate} a month`,
-      })[granularity],
+      `${rate} per ${BUCKETS[granularity]}`,
     activeNow: "Active now",
     activeThen: (date: string) => `Active at the end of ${date}`,
     inProgress: (count: number) =>
@@ -123,12 +128,8 @@ export const TEXT = {
   },
 
   trend: {
-    title: {
-      hourly: "Hour by hour",
-      daily: "Day by day",
-      weekly: "Week by week",
-      monthly: "Month by month",
-    },
+    title: (granularity: Granularity) =>
+      formatWord(`${BUCKETS[granularity]} by ${BUCKETS[granularity]}`),
     metrics: {
       new_enrollments: "Enrolled",
       completions: "Completed",
@@ -138,12 +139,8 @@ export const TEXT = {
     wholeRange: "Whole range",
     past: (range: string) => `Thin: ${range}`,
     before: (count: string) => `before ${count}`,
-    unfinished: {
-      hourly: "Dashed: this hour, not over yet",
-      daily: "Dashed: today, not over yet",
-      weekly: "Dashed: this week, not over yet",
-      monthly: "Dashed: this month, not over yet",
-    },
+    unfinished: (granularity: Granularity) =>
+      `Dashed: this ${BUCKETS[granularity]}, not over yet`,
     zoom: "Drag to zoom",
     soFar: "so far",
     date: "Date",
@@ -167,16 +164,9 @@ export const TEXT = {
         formatCount(totals.completions)
       } completed and ${formatCount(totals.conversions)} converted in ${
         formatCount(buckets)
-      } ${
-        {
-          hourly: plural(buckets, "hour", "hours"),
-          daily: plural(buckets, "day", "days"),
-          weekly: plural(buckets, "week", "weeks"),
-          monthly: plural(buckets, "month", "months"),
-        }[granularity]
-      }; ${formatCount(totals.currently_active)} ${
-        plural(totals.currently_active, "is", "are")
-      } active at its end.`,
+      } ${plural(buckets, BUCKETS[granularity], `${BUCKETS[granularity]}s`)}; ${
+        formatCount(totals.currently_active)
+      } ${plural(totals.currently_active, "is", "are")} active at its end.`,
     empty: "This range has not begun yet.",
   },
 
@@ -311,20 +301,20 @@ export const TEXT = {
         ? `Begins with ${to}, which has steps before it`
         : `From ${from} to ${to}, where the definition leads elsewhere`,
   },
+} as const;
 
+/** Words that only the server writes. */
+export const PAGE_TEXT = {
   first: {
     title: "Waiting for the first event",
     lead:
-      "Send an event from a terminal, then reload this page. It counts within seconds.",
+      "Send an event from a terminal. It counts within seconds, and this page shows it.",
     key: "Make a key for this account",
     event: "Enrol somebody",
     otherRange: "Nothing happened in this range.",
     widen: "Show the last 90 days",
   },
-} as const;
 
-/** Words that only the server writes. */
-export const PAGE_TEXT = {
   product: "Weir",
   skipToContent: "Skip to content",
 

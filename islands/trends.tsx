@@ -42,7 +42,7 @@ export function Trends({ trend, granularity, past, onZoom }: TrendsProps) {
   return (
     <section class="panel" aria-labelledby="trend">
       <header class="panel-head">
-        <h2 id="trend">{TEXT.trend.title[granularity]}</h2>
+        <h2 id="trend">{TEXT.trend.title(granularity)}</h2>
         <p>
           {points.length === 0
             ? TEXT.trend.empty
@@ -67,7 +67,7 @@ export function Trends({ trend, granularity, past, onZoom }: TrendsProps) {
             {finished < points.length && (
               <span>
                 <span class="line dashed" />
-                {TEXT.trend.unfinished[granularity]}
+                {TEXT.trend.unfinished(granularity)}
               </span>
             )}
             {onZoom && <span class="scripted">{TEXT.trend.zoom}</span>}
@@ -178,7 +178,9 @@ function Chart({ metric, trend, at, charts, onMove, onZoom }: {
   };
   const now = at === null ? chartTotal(points, metric) : points[at]?.[metric];
   const before = past &&
-    (at === null ? chartTotal(past, metric) : past[at]?.[metric]);
+    (at === null
+      ? chartTotal(past.slice(0, points.length), metric)
+      : past[at]?.[metric]);
   return (
     <figure class={`chart ${metric}`}>
       <figcaption>

@@ -109,6 +109,19 @@ export function viewParams(view: View): URLSearchParams {
 }
 
 /**
+ * A view as the API is asked for it.
+ *
+ * @param view Its query is all that the API knows of it.
+ */
+export function apiParams({ query }: View): URLSearchParams {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) params.set(name, String(value));
+  }
+  return params;
+}
+
+/**
  * A view of other dates. Buckets follow, where nobody chose them.
  *
  * @param view The view before.

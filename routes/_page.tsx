@@ -35,12 +35,14 @@ export interface PageProps {
   viewer: Grant | null;
   /** Islands in the page, loaded together with it. */
   islands?: string[];
+  /** What stands around the islands; pages of one kind can take each other's place. */
+  kind?: string;
   children: ComponentChildren;
 }
 
 /** The whole document. */
 export function Page(
-  { title, manifest, viewer, islands = [], children }: PageProps,
+  { title, manifest, viewer, islands = [], kind, children }: PageProps,
 ) {
   return (
     <html lang="en">
@@ -52,12 +54,11 @@ export function Page(
         <title>{`${title} · ${PAGE_TEXT.product}`}</title>
         <link rel="stylesheet" href={manifest.style} />
         <link rel="icon" type="image/svg+xml" href={manifest.icon} />
-        {islands.map((name) => (
-          <link key={name} rel="modulepreload" href={manifest[name]} />
+        {["_page", ...islands].map((name) => (
+          <script key={name} type="module" src={manifest[name]} />
         ))}
-        {islands.length > 0 && <script type="module" src={manifest._hydrate} />}
       </head>
-      <body>
+      <body class={kind}>
         <a class="skip" href="#content">{PAGE_TEXT.skipToContent}</a>
         <SiteHeader manifest={manifest} viewer={viewer} />
         <main id="content" tabIndex={-1}>{children}</main>
@@ -99,17 +100,15 @@ function SiteHeader(
  * @param props.props JSON only: written into the page.
  */
 export function Island<Props extends object>(
-  { name, component, props, manifest }: {
+  { name, component, props }: {
     name: string;
     component: ComponentType<Props>;
     props: Props;
-    manifest: Manifest;
   },
 ) {
   return (
     <div
       data-island={name}
-      data-src={manifest[name]}
       data-props={JSON.stringify(props)}
     >
       {h(component, props)}

@@ -23,6 +23,7 @@ import {
 } from "../db/schema.ts";
 import { readWorkflow } from "../db/workflows.ts";
 import { chartTrend } from "../islands/columns.ts";
+import { Command } from "../islands/command.tsx";
 import Dashboard, { type DashboardProps } from "../islands/Dashboard.tsx";
 import {
   DEFAULT_PRESET,
@@ -31,8 +32,14 @@ import {
   presetRange,
   PRESETS,
 } from "../islands/range.ts";
-import { TEXT } from "../islands/text.ts";
-import { ACTION_SORTS, granularityFor, type View } from "../islands/view.ts";
+import { PAGE_TEXT, TEXT } from "../islands/text.ts";
+import {
+  ACTION_SORTS,
+  granularityFor,
+  type View,
+  viewParams,
+  withRange,
+} from "../islands/view.ts";
 import { type AuthEnv, mayRead } from "./_auth.ts";
 import { eventCommand, keyCommand } from "./_commands.tsx";
 import { answerPage, Island, Page, type PageDeps } from "./_page.tsx";
@@ -42,7 +49,7 @@ import { ErrorPage } from "./error_page.tsx";
 /** Far enough back to see what is wrong now. */
 const QUALITY_DAYS = 30;
 
-/** What the browser says its zone is; `_hydrate.ts` keeps it. */
+/** What the browser says its zone is; `_page.ts` keeps it. */
 export const ZONE_COOKIE = "weir_zone";
 
 /**
@@ -87,8 +94,9 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
       versions: workflow.versions.map(({ version }) => version),
       problem: problem ?? shown.problem,
       path: c.req.path,
+      livePath: `/api/v1${c.req.path}/analytics`,
       executionsPath: `${c.req.path}/executions`,
-      first: isEmpty(analytics) ? firstCommands(deps, workflow, viewer) : null,
+      isEmpty: isEmpty(analytics),
     };
     const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);
     return answerPage(
@@ -98,13 +106,10 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
         manifest={manifest}
         viewer={viewer}
         islands={["Dashboard"]}
+        kind={props.isEmpty ? "empty" : undefined}
       >
-        <Island
-          name="Dashboard"
-          component={Dashboard}
-          props={props}
-          manifest={manifest}
-        />
+        <Island name="Dashboard" component={Dashboard} props={props} />
+        {props.isEmpty && <FirstEvent deps={deps} viewer={viewer} {...props} />}
         {quality && (
           <QualitySection quality={quality} names={namesOf(workflow)} />
         )}
@@ -290,13 +295,34 @@ function isEmpty({ summary, trends }: Analytics): boolean {
     trends.every((point) => point.completions === 0 && point.exits === 0);
 }
 
-function firstCommands(deps: PageDeps, workflow: Workflow, viewer: Grant) {
-  return {
-    key: keyCommand(viewer.account_uuid, ["events:write"]),
-    event: eventCommand({
-      publicUrl: deps.publicUrl,
-      workflowId: workflow.workflow_id,
-      now: deps.now(),
-    }),
+/** What to do where nothing is. */
+function FirstEvent({ deps, viewer, workflow, view, today, path }:
+  & Pick<DashboardProps, "workflow" | "view" | "today" | "path">
+  & { deps: PageDeps; viewer: Grant }) {
+  const longest = presetRange("90d", today);
+  const isShown = view.query.start_date <= longest.start_date;
+  const { first } = PAGE_TEXT;
+  const target = {
+    publicUrl: deps.publicUrl,
+    workflowId: workflow.id,
+    now: deps.now(),
   };
+  return (
+    <section class="panel first" aria-labelledby="first">
+      <h2 id="first">{first.title}</h2>
+      {!isShown && (
+        <p>
+          {first.otherRange}{" "}
+          <a href={`${path}?${viewParams(withRange(view, "90d", longest))}`}>
+            {first.widen}
+          </a>
+        </p>
+      )}
+      <p>{first.lead}</p>
+      <h3>{first.key}</h3>
+      <Command text={keyCommand(viewer.account_uuid, ["events:write"])} />
+      <h3>{first.event}</h3>
+      <Command text={eventCommand(target)} />
+    </section>
+  );
 }

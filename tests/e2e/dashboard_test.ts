@@ -27,6 +27,7 @@ import {
 import {
   BOTTLENECK,
   CART,
+  enrolOne,
   QUIET,
   SYNC,
   SYNC_ACTIONS,
@@ -52,6 +53,7 @@ Deno.test("Pages", async (t) => {
         bottleneckByKeyboard,
       "have charts that keys read, and that say what their table says": charts,
       "zoom into what is dragged over, and what keys mark": zoom,
+      "show what happens as it happens, and say how": live,
       "sort and page the table of actions": actions,
       "show the range in the reader's zone": zone,
       "read without scripts": withoutScripts,
@@ -222,6 +224,77 @@ async function bottleneckByKeyboard({ page, url }: Visit) {
         `Most are lost at ${BOTTLENECK}: .* ${step.in_progress} (is|are) in it now`,
       ),
     );
+    // From the top of the page by Tab alone, to those who are stuck, and to one of them.
+    await reach(page, "[aria-labelledby=funnel] .panel-head a");
+    await Promise.all([
+      page.waitForNavigation(),
+      page.keyboard.press("Enter"),
+    ]);
+    match(
+      await textOf(page, ".chips"),
+      new RegExp(`progress at ${BOTTLENECK}`),
+    );
+    strictEqual((await page.$$("tbody tr")).length, step.in_progress);
+    await shoot(page, "executions");
+    await reach(page, "tbody th a");
+    await Promise.all([
+      page.waitForNavigation(),
+      page.keyboard.press("Enter"),
+    ]);
+    match(await textOf(page, "h1"), /contact \d+ Active/);
+    match(await textOf(page, ".timeline"), /Entered Reminder by email/);
+    match(await textOf(page, "[aria-labelledby=steps]"), /Still in it/);
+    await shoot(page, "timeline");
+  });
+}
+
+/** Most presses of Tab from the top of a page to anything in it. */
+const TABS_MAX = 60;
+
+/** Presses Tab until the focus is on what is looked for. */
+async function reach(page: Page, selector: string): Promise<void> {
+  for (let presses = 0; presses < TABS_MAX; presses++) {
+    await page.keyboard.press("Tab");
+    const isThere = await page.evaluate(
+      (selector) => document.activeElement === document.querySelector(selector),
+      selector,
+    );
+    if (isThere) return;
+  }
+  throw new Error(`Cannot reach ${selector} by Tab`);
+}
+
+async function live({ page, url, world }: Visit) {
+  await page(async (page) => {
+    await visit(page, `${url}/workflows/${CART}?range=today`);
+    await page.waitForSelector(".live.live");
+    const enrolled = () =>
+      page.$eval(".card data", (data) => (data as HTMLDataElement).value);
+    const before = Number(await enrolled());
+    await enrolOne(url, world, 1);
+    await page.waitForFunction(
+      (value) =>
+        document.querySelector<HTMLDataElement>(".card data")!.value === value,
+      {},
+      String(before + 1),
+    );
+    strictEqual(await textOf(page, ".card .glow"), String(before + 1));
+    await page.waitForFunction(
+      (value) =>
+        document.querySelector(".chart.new_enrollments b")!.textContent ===
+          value,
+      {},
+      String(before + 1),
+    );
+  });
+  // Without streams it asks, and says so.
+  await page(async (page) => {
+    await page.evaluateOnNewDocument(() => {
+      Reflect.deleteProperty(globalThis, "EventSource");
+    });
+    await visit(page, `${url}/workflows/${CART}`);
+    const said = await page.waitForSelector(".live.polling");
+    match(await said!.evaluate((it) => it.textContent!), /every 30 seconds/);
   });
 }
 
@@ -266,8 +339,7 @@ async function charts({ page, url }: Visit) {
 
 async function zoom({ page, url }: Visit) {
   await page(async (page) => {
-    const days = "start_date=2026-01-01".replace(/.*/, "range=30d");
-    await visit(page, `${url}/workflows/${CART}?${days}`);
+    await visit(page, `${url}/workflows/${CART}`);
     const dates = await page.$$eval(
       ".twin tbody th",
       (cells) => cells.map((cell) => cell.textContent!),
@@ -370,26 +442,7 @@ async function withoutScripts({ page, url }: Visit) {
 
 async function light({ page, url }: Visit) {
   await page(async (page) => {
-    const bytes = { Script: 0, Stylesheet: 0 };
-    const elsewhere: string[] = [];
-    const session = await page.createCDPSession();
-    await session.send("Network.enable");
-    await session.send("Network.setCacheDisabled", { cacheDisabled: true });
-    const types = new Map<string, string>();
-    session.on("Network.responseReceived", ({ requestId, type, response }) => {
-      types.set(requestId, type);
-      // Chromium draws parts of a form control from data.
-      if (!response.url.startsWith("data:") && !response.url.startsWith(url)) {
-        elsewhere.push(response.url);
-      }
-    });
-    session.on(
-      "Network.loadingFinished",
-      ({ requestId, encodedDataLength }) => {
-        const type = types.get(requestId) as keyof typeof bytes;
-        if (type in bytes) bytes[type] += encodedDataLength;
-      },
-    );
+    await page.setCacheEnabled(false);
     await page.evaluateOnNewDocument(() => {
       const moved: unknown[] = [];
       Object.assign(globalThis, { moved });
@@ -398,9 +451,20 @@ async function light({ page, url }: Visit) {
       }).observe({ type: "layout-shift", buffered: true });
     });
     await visit(page, `${url}/workflows/${CART}`);
-    deepStrictEqual(elsewhere, []);
-    ok(bytes.Script > 0 && bytes.Script <= SCRIPT_BYTES_MAX, `${bytes.Script}`);
-    ok(bytes.Stylesheet > 0 && bytes.Stylesheet <= STYLE_BYTES_MAX);
+    const loaded = await page.evaluate(() =>
+      performance.getEntriesByType("resource").map((entry) => {
+        const { name, encodedBodySize } = entry as PerformanceResourceTiming;
+        return { name, bytes: encodedBodySize };
+      })
+    );
+    deepStrictEqual(loaded.filter(({ name }) => !name.startsWith(url)), []);
+    const sizeOf = (ending: string) =>
+      loaded.filter(({ name }) => name.endsWith(ending))
+        .reduce((sum, { bytes }) => sum + bytes, 0);
+    const script = sizeOf(".js");
+    ok(script > 0 && script <= SCRIPT_BYTES_MAX, `${script} bytes of script`);
+    const style = sizeOf(".css");
+    ok(style > 0 && style <= STYLE_BYTES_MAX, `${style} bytes of style`);
     const moved = await page.evaluate(() =>
       (globalThis as unknown as { moved: unknown[] }).moved
     );
@@ -429,6 +493,7 @@ async function everyone({ page, url }: Visit) {
     overview: "/",
     dashboard: `/workflows/${CART}`,
     quiet: `/workflows/${QUIET}`,
+    executions: `/workflows/${CART}/executions?status=active`,
     nowhere: NOWHERE,
     "sign-in": "/sign-in",
   };

@@ -20,7 +20,7 @@ buildTest(
       const manifest = await buildIslands(out);
       deepStrictEqual(Object.keys(manifest).sort(), [
         "Dashboard",
-        "_hydrate",
+        "_page",
         "icon",
         "style",
       ]);

@@ -47,7 +47,8 @@ Deno.test("chartTrend() takes a bucket for finished at its very end", () => {
 Deno.test("chartTrend() lays the compared range beside it, bucket by bucket", () => {
   const past = [point(5, 50), point(6, 60), point(7, 70), point(8, 80)];
   const trend = chartTrend(TRENDS, "2026-03-02T09:00:00Z", past);
-  deepStrictEqual(trend.past!.map((p) => p.new_enrollments), [50, 60]);
+  deepStrictEqual(trend.past!.map((p) => p.new_enrollments), [50, 60, 70, 80]);
+  deepStrictEqual(chartColumns(trend, "new_enrollments")[3], [50, 60]);
 });
 
 Deno.test("chartColumns() dashes only the stretch to the unfinished bucket", () => {
