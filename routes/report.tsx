@@ -84,9 +84,7 @@ function Header(
       <dl class="facts">
         <Fact name={SAYS.account}>{accountName}</Fact>
         <Fact name={SAYS.range}>
-          {formatRange(period.start_date, period.end_date)} ({period.start_date}
-          {" "}
-          – {period.end_date})
+          {period.start_date} – {period.end_date}
         </Fact>
         <Fact name={SAYS.zone}>{zone}</Fact>
         <Fact name={SAYS.counted}>

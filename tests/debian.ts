@@ -19,10 +19,16 @@ interface Program {
 /** A test file that starts another program adds it here. */
 const PROGRAMS: Program[] = [
   {
-    tests: /^tests\/e2e\//,
+    tests: /^tests\/(e2e\/|workers\/pdf_test)/,
     names: ["chromium", "chromium-browser", "google-chrome"],
     package: "chromium",
     variable: "CHROMIUM_PATH",
+  },
+  {
+    tests: /^tests\/workers\/pdf_test/,
+    names: ["pdftotext"],
+    package: "poppler-utils",
+    variable: "PDFTOTEXT_PATH",
   },
   {
     tests: /^tests\/(upstash_test|routes\/(cache|limit)_test)\.ts$/,

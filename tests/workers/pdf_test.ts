@@ -1,0 +1,334 @@
+/**
+ * Reports, printed by a real browser and read back by poppler.
+ *
+ * @module
+ */
+
+import {
+  deepStrictEqual,
+  match,
+  ok,
+  rejects,
+  strictEqual,
+} from "node:assert/strict";
+import { readNumbers } from "../../db/export_file.ts";
+import { fold, recordEvents } from "../../db/events.ts";
+import {
+  AnalyticsQuery,
+  type Event,
+  WorkflowDefinition,
+} from "../../db/schema.ts";
+import { putWorkflow } from "../../db/workflows.ts";
+import { renderReport } from "../../routes/report.tsx";
+import { PrintError } from "../../workers/export.ts";
+import { createPrinter, type Printer } from "../../workers/pdf.ts";
+import { dbTest, NOW, until, type World } from "../harness.ts";
+
+const WORKFLOW = "11111111-1111-4111-8111-111111111111";
+const GOAL = "33333333-3333-4333-8333-333333333333";
+const NEVER = new AbortController().signal;
+
+function stepId(n: number): string {
+  return `22222222-2222-4222-8222-${String(n).padStart(12, "0")}`;
+}
+
+/** A report of so many steps, whose names say what is asked of them. */
+async function makeReport(
+  { sql, account }: World,
+  steps: number,
+  nameOf: (n: number) => string = (n) => `Step ${n}`,
+) {
+  const id = account.account_id;
+  const definition = WorkflowDefinition.parse({
+    name: nameOf(-1),
+    steps: Array.from({ length: steps }, (_, n) => ({
+      step_id: stepId(n),
+      name: nameOf(n),
+      type: "action",
+      order: n,
+    })),
+    goals: [{ goal_id: GOAL, type: "order", name: nameOf(-2) }],
+  });
+  await putWorkflow(sql, id, WORKFLOW, definition);
+  await recordEvents(sql, id, [...journeys(steps)]);
+  while (await fold(sql) > 0);
+  const query = AnalyticsQuery.parse({
+    start_date: "2026-06-10",
+    end_date: "2026-06-15",
+    compare: "previous",
+  });
+  const numbers = await readNumbers({
+    sql,
+    accountId: id,
+    workflowUuid: WORKFLOW,
+    now: NOW,
+  }, query);
+  const html = renderReport({
+    ...numbers!,
+    workflowName: definition.name,
+    accountName: account.name,
+    query,
+    generatedAt: NOW,
+  });
+  return { html, numbers: numbers! };
+}
+
+/** Each goes one step further than the one before, and ends by turns. */
+function* journeys(steps: number): Generator<Event> {
+  const executions = Math.max(12, steps);
+  for (let i = 0; i < executions; i++) {
+    const start = NOW.getTime() - 4 * 86_400_000 + i * 5_400_000;
+    const of = (seconds: number, rest: object) => ({
+      id: `${i} ${seconds}`,
+      workflow_id: WORKFLOW,
+      execution_id: crypto.randomUUID(),
+      contact_id: `c${i}`,
+      occurred_at: new Date(start + seconds * 1_000).toISOString(),
+      ...rest,
+    } as Event);
+    const execution_id = crypto.randomUUID();
+    yield of(0, {
+      type: "execution.enrolled",
+      source: i % 2 ? "api" : "bulk",
+      execution_id,
+    });
+    const depth = Math.min(steps, i + 1);
+    for (let n = 0; n < depth; n++) {
+      const step_id = stepId(n);
+      yield of(n * 60 + 1, { type: "step.entered", step_id, execution_id });
+      yield of(n * 60 + 2, {
+        type: "action.executed",
+        step_id,
+        execution_id,
+        status: (i + n) % 7 ? "succeeded" : "failed",
+        duration_ms: 100 + n * 17.25,
+      });
+      if (n < depth - 1 || i % 3) {
+        yield of(n * 60 + 31, {
+          type: "step.completed",
+          step_id,
+          execution_id,
+        });
+      }
+    }
+    if (i % 4 === 0) {
+      yield of(9_000, { type: "goal.achieved", goal_id: GOAL, execution_id });
+    } else if (i % 4 === 1) {
+      yield of(9_100, { type: "execution.completed", execution_id });
+    } else if (i % 4 === 2) {
+      yield of(9_200, {
+        type: "execution.exited",
+        reason: "unsubscribed",
+        execution_id,
+      });
+    }
+  }
+}
+
+async function poppler(
+  program: string,
+  pdf: Uint8Array,
+  ...args: string[]
+): Promise<string> {
+  const file = await Deno.makeTempFile({ suffix: ".pdf" });
+  try {
+    await Deno.writeFile(file, pdf);
+    const path = Deno.env.get("PDFTOTEXT_PATH")!.replace(/pdftotext$/, program);
+    const { stdout } = await new Deno.Command(path, {
+      args: [...args, file, ...(program === "pdftotext" ? ["-"] : [])],
+    }).output();
+    return new TextDecoder().decode(stdout);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+function printerTest(
+  name: string,
+  test: (world: World, printer: Printer) => Promise<void>,
+) {
+  dbTest(name, async (world) => {
+    const printer = createPrinter({
+      chromiumPath: Deno.env.get("CHROMIUM_PATH"),
+    });
+    try {
+      await test(world, printer);
+    } finally {
+      await printer.close();
+    }
+  });
+}
+
+/** Every number of an answer that a report has to show, as text. */
+function numbersIn(value: unknown, key = ""): string[] {
+  if (typeof value === "number") {
+    if (/order$/.test(key)) return [];
+    return [
+      /(completion|conversion|off|success)_rate|^rate$|share/.test(key)
+        ? value.toFixed(2)
+        : String(value),
+    ];
+  }
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([name, part]) =>
+    numbersIn(part, Array.isArray(value) ? key : name)
+  );
+}
+
+printerTest(
+  "a report shows every number, whole, of 1, 8 and 60 steps",
+  async (world, printer) => {
+    for (const steps of [1, 8, 60]) {
+      const { html, numbers } = await makeReport(world, steps);
+      const pdf = await printer.print(html, NEVER);
+      const keep = Deno.env.get("KEEP_REPORTS");
+      if (keep) await Deno.writeFile(`${keep}/report-${steps}.pdf`, pdf);
+      const text = (await poppler("pdftotext", pdf, "-layout")).replaceAll(
+        ",",
+        "",
+      );
+      const { summary, trends, comparison } = numbers.analytics;
+      const { average_duration_hours: _, ...shown } = summary;
+      const { time_to_conversion, ...rest } = shown;
+      const { average, median } = time_to_conversion;
+      for (
+        const number of numbersIn({
+          rest,
+          average,
+          median,
+          trends: trends.map(({ start: _, end: __, ...point }) => point),
+          comparison: comparison &&
+            Object.values(comparison).map((change) =>
+              "previous" in change ? change.previous : null
+            ),
+          steps: numbers.funnel.funnel_steps.map((
+            {
+              vs_previous_period: _,
+              vs_workflow_average: __,
+              p95_time_seconds: ___,
+              ...step
+            },
+          ) => step),
+          actions: numbers.actions.actions.map((
+            { successes: _, error_rate: __, ...action },
+          ) => action),
+        })
+      ) ok(text.includes(number), `${number} of ${steps} steps`);
+      for (let n = 0; n < steps; n++) {
+        ok(text.includes(`Step ${n}`), `Step ${n}`);
+      }
+      for (
+        const text of [
+          "UTC",
+          "2026-06-10 – 2026-06-15",
+          `revision ${numbers.revision}`,
+        ]
+      ) {
+        ok((await poppler("pdftotext", pdf, "-layout")).includes(text), text);
+      }
+      const info = await poppler("pdfinfo", pdf);
+      match(info, /Tagged: +yes/);
+      const pages = Number(/Pages: +(\d+)/.exec(info)![1]);
+      ok(pages <= 2 + steps / 5, info);
+      match(text, new RegExp(`\\b${pages} ?/ ?${pages}\\b`));
+      const raw = new TextDecoder("latin1").decode(pdf);
+      ok(raw.includes("/Outlines"), "outlined");
+      if (steps === 60) {
+        // Heads are repeated on each page that a table goes on to.
+        ok(
+          text.split("Mean time in step").length - 1 >= 2,
+          "the head is repeated",
+        );
+      }
+    }
+  },
+);
+
+printerTest(
+  "names in a report reach nothing and run nothing",
+  async (world, printer) => {
+    let asked = 0;
+    await using server = Deno.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      onListen() {},
+    }, () => {
+      asked += 1;
+      return new Response("secret");
+    });
+    const to = `http://127.0.0.1:${server.addr.port}`;
+    const payloads = [
+      `<img src="${to}/1">`,
+      `<script src="${to}/2"></script>`,
+      `<iframe src="${to}/3"></iframe>`,
+      `<iframe src="file:///etc/passwd"></iframe>`,
+      `<link rel=stylesheet href="${to}/5">`,
+      `<style>@import "${to}/6";</style>`,
+      `<svg><image href="${to}/7"/></svg>`,
+      `<object data="${to}/8"></object>`,
+      `<embed src="${to}/9">`,
+      `<meta http-equiv=refresh content="0;url=${to}/10">`,
+      `<base href="${to}/">`,
+      `<video src="${to}/12" autoplay></video>`,
+      `"><img src=x onerror="fetch('${to}/13')">`,
+      `'-fetch("${to}/14")-'`,
+      `</title><img src="${to}/15">`,
+      `</style><img src="${to}/16">`,
+      `<a href="javascript:fetch('${to}/17')">`,
+      `<form action="${to}/18"><input autofocus>`,
+      `<img srcset="${to}/19 1x">`,
+      `<div style="background:url(${to}/20)">`,
+    ].map((payload) => payload.slice(0, 190));
+    const { html } = await makeReport(
+      world,
+      payloads.length,
+      (n) => payloads[n] ?? payloads[0]!,
+    );
+    const text = await poppler("pdftotext", await printer.print(html, NEVER));
+    strictEqual(asked, 0);
+    ok(text.replaceAll(/\s/g, "").includes("<imgsrc="), "shown as it is");
+    // Were they markup, the printer would still reach nothing.
+    const naked = `<!doctype html><title>x</title><body><h1>Naked</h1>${
+      payloads.join("\n")
+    }`;
+    await printer.print(naked, NEVER).catch((error) =>
+      ok(error instanceof PrintError)
+    );
+    strictEqual(asked, 0);
+  },
+);
+
+printerTest("createPrinter() survives its browser", async (_world, printer) => {
+  const page = "<!doctype html><title>x</title><h1>Report</h1>";
+  const before = new Set(await children());
+  await printer.print(page, NEVER);
+  const printing = [1, 2, 3].map(() => printer.print(page, NEVER));
+  for (const pid of (await children()).filter((pid) => !before.has(pid))) {
+    try {
+      Deno.kill(pid, "SIGKILL");
+    } catch { /* gone with its parent */ }
+  }
+  for (const pdf of await Promise.all(printing)) {
+    strictEqual(new TextDecoder().decode(pdf.subarray(0, 5)), "%PDF-");
+  }
+  const warm = performance.now();
+  await printer.print(page, NEVER);
+  ok(performance.now() - warm < 20_000);
+  const stopped = AbortSignal.abort(new Error("stopped"));
+  await rejects(printer.print(page, stopped), /stopped/);
+  await printer.close();
+  await until(
+    "no browser is left",
+    async () => (await children()).every((pid) => before.has(pid)),
+  );
+  const none = createPrinter({ chromiumPath: "/none" });
+  await rejects(none.print(page, NEVER), PrintError);
+  deepStrictEqual(await none.close(), undefined);
+});
+
+/** Processes that we have started. */
+async function children(): Promise<number[]> {
+  const path = `/proc/${Deno.pid}/task/${Deno.pid}/children`;
+  const text = await Deno.readTextFile(path).catch(() => "");
+  return text.split(" ").filter(Boolean).map(Number);
+}
