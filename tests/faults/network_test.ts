@@ -7,6 +7,7 @@
  */
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { createAccount, createKey } from "../../db/access.ts";
 import { connect } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
 import type { EventReceipt } from "../../db/schema.ts";
@@ -87,7 +88,10 @@ async function report(
 }
 
 /** All that was acknowledged is there, once, and counts. */
-async function check({ sql, snapshots }: World, ledger: Ledger): Promise<void> {
+async function check(
+  { sql, snapshots }: Pick<World, "sql" | "snapshots">,
+  ledger: Ledger,
+): Promise<void> {
   await until("all is folded", async () => {
     const [row] = await sql`
       select not exists (select from weir.event_queue) as empty`;
@@ -332,4 +336,99 @@ dbTest("a worker that is frozen holds up nobody", async (world) => {
   }
   await send(frozen);
   await check(world, ledger);
+});
+
+dbTest(
+  "a transaction that writes for long holds up nobody's events",
+  async (world) => {
+    const { sql, account } = world;
+    const record = (client: Pick<typeof sql, "unsafe">, id: string) =>
+      client.unsafe("select weir.record($1, $2::text::jsonb)", [
+        account.account_uuid,
+        JSON.stringify(enrolment(id)),
+      ]);
+    const folded = async () => {
+      while (await fold(sql) > 0);
+      const [row] = await sql`
+      select coalesce(sum(enrolled), 0)::int as enrolled
+      from weir.workflow_rollup where grain = 'day'`;
+      return row!.enrolled;
+    };
+    await record(sql, "before");
+    await sql.begin(async (tx) => {
+      await record(tx, "open");
+      for (let n = 0; n < 5; n++) await record(sql, `beside ${n}`);
+      deepStrictEqual(await folded(), 6, "what is committed counts");
+    });
+    deepStrictEqual(await folded(), 7, "and what was open, afterwards");
+  },
+);
+
+/** Room for a fresh Postgres and some events. */
+const DISK_MB = 220;
+
+Deno.test({
+  name: "main start answers 503 on a full disk, and goes on when there is room",
+  // Only root makes a small disk.
+  ignore: Deno.build.os !== "linux" || Deno.uid() !== 0,
+  async fn() {
+    const disk = await Deno.makeTempDir({ prefix: "weir-disk-" });
+    const run = async (...args: string[]) =>
+      (await new Deno.Command(args[0]!, { args: args.slice(1) }).output())
+        .success;
+    const size = `size=${DISK_MB}m,mode=711`;
+    if (!await run("mount", "-t", "tmpfs", "-o", size, "tmpfs", disk)) {
+      console.info("not tried: this place lets nobody mount");
+      return await Deno.remove(disk);
+    }
+    try {
+      await using server = await startServer({ DATA_DIR: disk });
+      const { port, password } = JSON.parse(
+        await Deno.readTextFile(`${disk}/embedded.json`),
+      );
+      const url = `postgres://weir:${password}@127.0.0.1:${port}/weir`;
+      const options = { max: 2, statementTimeoutMs: 60_000 };
+      const sql = connect(url, options);
+      const snapshots = connect(url, { ...options, snapshots: true });
+      try {
+        const { account_id } = await createAccount(sql, "Full", "UTC");
+        const key = await createKey(sql, account_id, { scopes: ["admin"] });
+        const ledger = newLedger();
+        let n = 0;
+        const send = (events = 500) =>
+          report(
+            server,
+            key,
+            ledger,
+            Array.from({ length: events }, () => enrolment(`e${n++}`)),
+          );
+        strictEqual((await send()).status, 202);
+        await run("sh", "-c", `head -c 1G /dev/zero > ${disk}/filler`);
+        await until(
+          "the disk is full",
+          async () => (await send()).status === 503,
+          60,
+        );
+        await Deno.remove(`${disk}/filler`);
+        const freed = performance.now();
+        await until(
+          "it takes events",
+          async () => (await send(1)).status === 202,
+        );
+        console.info(
+          `of ${n} events ${ledger.acknowledged.size} acknowledged, answers ${
+            JSON.stringify([...ledger.statuses])
+          }, well after ${Math.round(performance.now() - freed)} ms`,
+        );
+        await check({ sql, snapshots }, ledger);
+      } finally {
+        await Promise.all([sql.end(), snapshots.end()]);
+      }
+      server.process.kill("SIGTERM");
+      strictEqual((await server.process.status).code, 0);
+    } finally {
+      await run("umount", "--lazy", disk);
+      await Deno.remove(disk);
+    }
+  },
 });
