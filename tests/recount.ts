@@ -290,11 +290,11 @@ const PROJECTIONS: Comparison[] = [
   {
     name: "execution_step",
     stored:
-      `select workflow_id, execution_id, step_id, visits, entered_at, completed_at
+      `select workflow_id, execution_id, step_id, visits, entered_at, completed_at, enrolled_at
       from weir.execution_step`,
     expected:
-      `select workflow_id, execution_id, step_id, visits, entered_at, completed_at
-      from visited`,
+      `select workflow_id, execution_id, step_id, visits, entered_at, completed_at, x.enrolled_at
+      from visited left join enrolled x using (workflow_id, execution_id)`,
   },
   {
     name: "execution_goal",

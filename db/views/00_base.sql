@@ -5,19 +5,6 @@ create or replace function bucket_15min(instant timestamptz) returns timestamptz
 language sql immutable parallel safe
 return date_bin('15 minutes', instant, timestamptz '2000-01-01 00:00:00+00');
 
--- microseconds(duration): exact, for intervals between instants.
-create or replace function microseconds(duration interval) returns bigint
-language sql immutable parallel safe
-return (extract(epoch from duration) * 1000000)::bigint;
-
--- histogram_bin(us): the bin of a duration of whole microseconds. Bin 0 holds 1, bin i the
--- values above gamma^(i-1) up to gamma^i, with gamma = (1 + a) / (1 - a) and a = 0.0195: the
--- value that histogram_value() gives for a bin is within 1.95 % of everything in it, which
--- leaves a margin to the promised 2 %. Bin -1 holds 0.
-create or replace function histogram_bin(us bigint) returns smallint
-language sql immutable parallel safe
-return case when us <= 0 then -1 else ceil(ln(us::float8) / ln(1.0195::float8 / 0.9805::float8)) end::smallint;
-
 -- histogram_value(bin): microseconds that stand for everything in a bin.
 create or replace function histogram_value(bin smallint) returns float8
 language sql immutable parallel safe

@@ -533,14 +533,16 @@ begin
     left_after = excluded.left_after;
 
   insert into execution_step (workflow_id, execution_id, step_id, visits, entered_at,
-    completed_at, completed_sequence, completed_event)
-  select workflow_id, execution_id, step_id, visits, entered_at,
-    completed_at, completed_sequence, completed_event
-  from fold_step where arrived
+    completed_at, completed_sequence, completed_event, enrolled_at)
+  select s.workflow_id, s.execution_id, s.step_id, s.visits, s.entered_at,
+    s.completed_at, s.completed_sequence, s.completed_event, x.enrolled_at
+  from fold_step s join fold_state x using (workflow_id, execution_id)
+  where s.arrived or x.was_enrolled_at is distinct from x.enrolled_at
   order by workflow_id, execution_id, step_id
   on conflict (workflow_id, execution_id, step_id) do update set
     visits = excluded.visits, entered_at = excluded.entered_at, completed_at = excluded.completed_at,
-    completed_sequence = excluded.completed_sequence, completed_event = excluded.completed_event;
+    completed_sequence = excluded.completed_sequence, completed_event = excluded.completed_event,
+    enrolled_at = excluded.enrolled_at;
 end $$;
 
 -- count_executions(): the difference in workflow_rollup, reason_rollup, workflow_running, and samples.

@@ -121,9 +121,10 @@ begin
           completed_at desc nulls first, completed_sequence desc, completed_event desc
       ) l using (workflow_id, execution_id)$q$)
     + audit_compare('execution_step', $q$
-      select workflow_id, execution_id, step_id, visits, entered_at, completed_at
+      select workflow_id, execution_id, step_id, visits, entered_at, completed_at, enrolled_at
       from execution_step join audit_execution using (workflow_id, execution_id)$q$, $q$
-      select workflow_id, execution_id, step_id, visits, entered_at, completed_at from audit_visited$q$)
+      select workflow_id, execution_id, step_id, visits, entered_at, completed_at, x.enrolled_at
+      from audit_visited left join audit_enrolled x using (workflow_id, execution_id)$q$)
     + audit_compare('execution_goal', $q$
       select workflow_id, execution_id, goal_id, achieved_at, is_conversion
       from execution_goal join audit_execution using (workflow_id, execution_id) where achieved_at is not null$q$, $q$

@@ -23,7 +23,9 @@ import {
   randomOf,
   uuidOfWords,
 } from "../../workers/_random.ts";
+import { recordExecutions } from "../bench/history.ts";
 import { dbTest, NOW, type World } from "../harness.ts";
+import { DAY_MS, makePast } from "./_history.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 const DAY = AnalyticsQuery.parse({
@@ -313,5 +315,62 @@ dbTest(
     }
     strictEqual(summaries[0]!.completed, 30);
     for (const one of summaries) deepStrictEqual(one, summaries[0]);
+  },
+);
+
+const MEASURES = [
+  "cohort_duration",
+  "duration",
+  "cohort_conversion",
+  "conversion",
+  "step_time",
+  "action_duration",
+];
+
+dbTest(
+  "sample_percentiles() finds among few samples what exact_percentiles() finds among all",
+  async (world) => {
+    const { sql } = world;
+    const { workflow_id } = await makePast(world, 400);
+    const now = Date.now();
+    async function check() {
+      let compared = 0;
+      for (const what of MEASURES) {
+        // Ends near either midnight of the account, at it, and ranges shorter than its days.
+        for (
+          const [daysAgo, hours] of [[80, 1700.25], [33, 24], [30, 719.75], [
+            20,
+            23.5,
+          ], [9, 12]]
+        ) {
+          for (const shift of [0, 5.5, 11.75, 12, 12.25, 18.25]) {
+            const midnight = Math.floor(now / DAY_MS - daysAgo!) * DAY_MS;
+            const since = new Date(midnight + shift * DAY_MS / 24);
+            const until = new Date(since.getTime() + hours! * DAY_MS / 24);
+            const few = await sql`
+              select * from weir.sample_percentiles(${workflow_id}, ${what}, ${since}, ${until}) order by 1`;
+            const all = await sql`
+              select * from weir.exact_percentiles(${workflow_id}, ${what}, ${since}, ${until}, null) order by 1`;
+            deepStrictEqual([...few], [...all], `${what} ${since} ${until}`);
+            compared += all.length;
+          }
+        }
+      }
+      ok(compared > 200);
+    }
+    await check();
+    // Actions that wait in the queue, and such whose execution is not enrolled, do not count.
+    await recordExecutions(sql, workflow_id, {
+      from: 400,
+      until: 500,
+      of: 100,
+    });
+    await sql`
+      delete from weir.event_queue
+      where type = 'execution.enrolled' and hashtext(event_id) % 2 = 0`;
+    await fold(sql, 100);
+    await check();
+    while (await fold(sql) > 0);
+    await check();
   },
 );

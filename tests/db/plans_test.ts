@@ -1,0 +1,313 @@
+/**
+ * How hot statements find their rows: by which index of which table, and of which
+ * partitions. A plan that reads a large table from end to end is right and slow, and
+ * no other test would notice.
+ *
+ * Plans are those that Postgres ran, told by auto_explain, of statements inside of
+ * functions too. Costs are not looked at.
+ *
+ * @module
+ */
+
+import { deepStrictEqual, ok } from "node:assert/strict";
+import postgres from "postgres";
+import { readActions } from "../../db/actions.ts";
+import { readAnalytics } from "../../db/analytics.ts";
+import type { Sql } from "../../db/client.ts";
+import { fold, recordEvents } from "../../db/events.ts";
+import { readFunnel } from "../../db/funnel.ts";
+import { AnalyticsQuery, type Event, WorkflowsQuery } from "../../db/schema.ts";
+import { listWorkflows } from "../../db/workflows.ts";
+import { randomOf } from "../../workers/_random.ts";
+import { copyDays, recordExecutions } from "../bench/history.ts";
+import { dbTest, type World } from "../harness.ts";
+import { journeyOf } from "../journeys.ts";
+import { DAY_MS, makePast } from "./_history.ts";
+
+/** So many that no table is so small that reading all of it is best. */
+const WORKFLOWS = 6;
+const EXECUTIONS = 500;
+
+/** A session plans a statement of a function for each call at first. */
+const CALLS = 7;
+
+/** Tables of a row or a few each workflow, and those that are empty between folds. */
+const SMALL =
+  /^(account|workflow|workflow_version|workflow_revision|workflow_running|step|goal|view_revision|view_refresh|changed_day|workflow_headline_sums|event_queue|parked_action|fold_\w+|pg_\w+)$/;
+
+/** A range of a month touches two; what is ahead of now is one more. */
+const MONTHS_MAX = 3;
+
+const READS = {
+  analytics: readAnalytics,
+  funnel: readFunnel,
+  actions: readActions,
+};
+
+const RUNNING = [
+  "execution by execution_by_end",
+  "execution by execution_by_enrollment",
+  "workflow_15min_* by workflow_15min_*_pkey",
+];
+const HISTOGRAMS = [
+  "histogram_day by histogram_day_pkey",
+  "histogram_month by histogram_month_pkey",
+];
+
+/** Every scan of a large table that the reads of 30 days make. */
+const GOLDEN = {
+  "views fresh": {
+    analytics: [
+      ...RUNNING,
+      "goal_day by goal_day_pkey",
+      "reason_day by reason_day_pkey",
+      "window_percentiles by window_percentiles_key",
+      "workflow_day by workflow_day_pkey",
+      "workflow_day_sums by workflow_day_sums_key",
+    ].sort(),
+    funnel: [
+      "step_day_sums by step_day_sums_key",
+      "window_percentiles by window_percentiles_key",
+      "workflow_day_sums by workflow_day_sums_key",
+    ],
+    actions: [
+      "action_day_sums by action_day_sums_key",
+      "window_percentiles by window_percentiles_key",
+    ],
+  },
+  "all changed since": {
+    analytics: [
+      ...RUNNING,
+      ...HISTOGRAMS,
+      "goal_day by goal_day_pkey",
+      "reason_day by reason_day_pkey",
+      "workflow_day by workflow_day_pkey",
+      "workflow_day_sums by workflow_day_sums_key",
+    ].sort(),
+    funnel: [
+      ...HISTOGRAMS,
+      "step_day by step_day_pkey",
+      "step_day_sums by step_day_sums_key",
+      "workflow_day by workflow_day_pkey",
+      "workflow_day_sums by workflow_day_sums_key",
+    ],
+    actions: [
+      "action_day by action_day_pkey",
+      "action_day_sums by action_day_sums_key",
+      ...HISTOGRAMS,
+    ],
+  },
+  "another zone": {
+    analytics: [
+      ...RUNNING,
+      ...HISTOGRAMS,
+      "execution by execution_by_conversion_time",
+      "execution by execution_by_duration",
+      "goal_15min_* by goal_15min_*_pkey",
+      "goal_day by goal_day_pkey",
+      "reason_15min_* by reason_15min_*_pkey",
+      "reason_day by reason_day_pkey",
+    ].sort(),
+    funnel: [
+      "execution by execution_by_enrollment",
+      "execution_step by execution_step_by_time",
+      "execution_step by execution_step_pkey",
+      ...HISTOGRAMS,
+      "step_15min_* by step_15min_*_pkey",
+      "step_day by step_day_pkey",
+      "step_day_sums by step_day_sums_key",
+      "workflow_15min_* by workflow_15min_*_pkey",
+      "workflow_day by workflow_day_pkey",
+      "workflow_day_sums by workflow_day_sums_key",
+    ],
+    actions: [
+      "action_15min_* by action_15min_*_pkey",
+      "action_day by action_day_pkey",
+      "action_day_sums by action_day_sums_key",
+      "event_* by event_actions",
+      "event_* by event_by_duration",
+      ...HISTOGRAMS,
+    ],
+  },
+};
+
+/** And the list of workflows, where everything changed. */
+const LISTED = [...RUNNING, "workflow_day by workflow_day_pkey"].sort();
+
+interface Node {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Name"?: string;
+  "Actual Loops"?: number;
+  "Actual Rows"?: number;
+  "Rows Removed by Filter"?: number;
+  Plans?: Node[];
+}
+
+/** A session that tells the plans of what it runs. */
+async function withPlans(
+  { database_url }: World,
+  run: (sql: Sql, plansOf: typeof plansOfCalls) => Promise<void>,
+): Promise<void> {
+  let told: string[] = [];
+  const sql = postgres(database_url, {
+    max: 1,
+    onnotice: ({ message }) => told.push(message!),
+    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
+  }) as unknown as Sql;
+  async function plansOf(call: () => Promise<unknown>): Promise<string[]> {
+    for (let i = 0; i < CALLS; i++) {
+      told = [];
+      await call();
+    }
+    return told.flatMap((message) => {
+      const json = /^duration: .* plan:\s*(\{.*)$/s.exec(message)?.[1];
+      return json === undefined ? [] : scansOf(JSON.parse(json).Plan);
+    });
+  }
+  try {
+    await sql`load 'auto_explain'`;
+    for (
+      const [name, value] of Object.entries({
+        "auto_explain.log_min_duration": "0",
+        "auto_explain.log_nested_statements": "on",
+        "auto_explain.log_analyze": "on",
+        "auto_explain.log_timing": "off",
+        "auto_explain.log_format": "json",
+        client_min_messages: "log",
+      })
+    ) await sql`select set_config(${name}, ${value}, false)`;
+    await run(sql, plansOf);
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+declare function plansOfCalls(call: () => Promise<unknown>): Promise<string[]>;
+
+/** `table by index` of every scan of a large table that was made at all. */
+function scansOf(node: Node): string[] {
+  const scans = (node.Plans ?? []).flatMap(scansOf);
+  const relation = node["Relation Name"];
+  // Of an empty table, such as the next month, all of it is nothing.
+  const isEmpty = node["Node Type"] === "Seq Scan" &&
+    !node["Actual Rows"] && !node["Rows Removed by Filter"];
+  if (
+    relation && node["Node Type"] !== "ModifyTable" && !SMALL.test(relation) &&
+    node["Actual Loops"]! > 0 && !isEmpty
+  ) {
+    scans.push(
+      `${relation} by ${indexOf(node) ?? `no index: ${node["Node Type"]}`}`,
+    );
+  }
+  return scans;
+}
+
+function indexOf(node: Node): string | undefined {
+  if (node["Index Name"]) return node["Index Name"];
+  if (!node["Node Type"].startsWith("Bitmap")) return undefined;
+  return node.Plans!.map(indexOf).find((name) => name !== undefined);
+}
+
+/** Once each, whatever month it is. Names of the indexes of months are Postgres'. */
+function golden(scans: string[]): string[] {
+  const named = scans.map((scan) =>
+    scan.replaceAll(/_\d{4}_\d\d/g, "_*")
+      .replace(/ by event_\*_workflow_id_occurred_at_\w+/, " by event_actions")
+      .replace(
+        / by event_\*_workflow_id_subject_uuid_\w+/,
+        " by event_by_duration",
+      )
+      .replace(
+        / by event_\*_workflow_id_execution_id_\w+/,
+        " by event_by_execution",
+      )
+  );
+  return [...new Set(named)].sort();
+}
+
+/** Asserts that of what is kept by months no more are looked at than a range touches. */
+function assertPruned(scans: string[]): void {
+  const months = Map.groupBy(
+    new Set(scans.map((scan) => scan.split(" ")[0]!)),
+    (relation) => relation.replace(/_\d{4}_\d\d$/, ""),
+  );
+  for (const [parent, parts] of months) {
+    ok(parts.length <= MONTHS_MAX, `${parent} is read in ${parts}`);
+  }
+}
+
+function daysOf(days: number, tz?: string): AnalyticsQuery {
+  const today = Temporal.Now.plainDateISO("UTC");
+  return AnalyticsQuery.parse({
+    start_date: today.subtract({ days: days - 1 }).toString(),
+    end_date: today.toString(),
+    tz,
+  });
+}
+
+async function makeRows(world: World): Promise<string> {
+  const { sql } = world;
+  let uuid = "";
+  for (let n = 0; n < WORKFLOWS; n++) {
+    const past = await makePast(world, 0);
+    uuid = past.workflow_uuid;
+    await recordExecutions(sql, past.workflow_id, {
+      from: 0,
+      until: EXECUTIONS,
+      of: EXECUTIONS,
+    });
+    while (await fold(sql) > 0);
+  }
+  await copyDays(sql, new Date());
+  await sql`call weir.refresh_views('worker', 0, null)`;
+  await sql`vacuum (analyze)`;
+  return uuid;
+}
+
+dbTest(
+  "reads, folds and records find their rows by indexes, in the months they need",
+  async (world) => {
+    const uuid = await makeRows(world);
+    const id = world.account.account_id;
+    const now = new Date();
+    await withPlans(world, async (sql, plansOf) => {
+      async function look(how: keyof typeof GOLDEN, tz?: string) {
+        const query = daysOf(30, tz);
+        for (const [name, read] of Object.entries(READS)) {
+          const scans = await plansOf(() => read(sql, id, uuid, query, now));
+          assertPruned(scans);
+          deepStrictEqual(
+            golden(scans),
+            GOLDEN[how][name as keyof typeof READS],
+            `${name}, ${how}: the plan is another`,
+          );
+        }
+      }
+      await look("views fresh");
+      await world.sql`update weir.view_revision set revision = 0`;
+      await look("all changed since");
+      await look("another zone", "Asia/Kolkata");
+
+      const list = WorkflowsQuery.parse({});
+      const listed = await plansOf(() => listWorkflows(sql, id, list, now));
+      assertPruned(listed);
+      deepStrictEqual(golden(listed), LISTED);
+
+      const random = randomOf("plans");
+      const events: Event[] = Array.from(
+        { length: 60 },
+        (_, n) =>
+          journeyOf(random, uuid, `new-${n}`, now.getTime() - 3 * DAY_MS),
+      ).flat();
+      let from = 0;
+      const writes = [
+        ...await plansOf(() =>
+          recordEvents(sql, id, events.slice(from, from += 30))
+        ),
+        ...await plansOf(() => fold(sql, 20)),
+      ];
+      ok(writes.some((scan) => scan.startsWith("execution by execution_pkey")));
+      deepStrictEqual(writes.filter((scan) => scan.includes("no index")), []);
+    });
+  },
+);
