@@ -323,6 +323,7 @@ export const PAGE_TEXT = {
     navigation: "Site",
     account: "Account",
     signOut: "Sign out",
+    themes: { system: "System", light: "Light", dark: "Dark" },
   },
 
   overview: {

@@ -9,14 +9,23 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import {
   type ComponentChildren,
   type ComponentType,
+  createContext,
   h,
   type VNode,
 } from "preact";
+import { useContext } from "preact/hooks";
 import { renderToString } from "preact-render-to-string";
 import type { Grant } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
 import type { Manifest } from "../islands/build.ts";
+import { type Theme, themeOf, THEMES } from "./theme.ts";
 import { PAGE_TEXT } from "../islands/text.ts";
+
+/** What a page knows of the request for it. */
+const Reader = createContext<{ theme: Theme; path: string }>({
+  theme: "system",
+  path: "/",
+});
 
 /** What pages need of the program's dependencies. */
 export interface PageDeps {
@@ -44,8 +53,9 @@ export interface PageProps {
 export function Page(
   { title, manifest, viewer, islands = [], kind, children }: PageProps,
 ) {
+  const { theme } = useContext(Reader);
   return (
-    <html lang="en">
+    <html lang="en" data-theme={theme === "system" ? undefined : theme}>
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
@@ -67,6 +77,27 @@ export function Page(
   );
 }
 
+/** Works without scripts: one button a theme, and back to the same page. */
+function ThemeChoice() {
+  const { theme, path } = useContext(Reader);
+  return (
+    <form class="choice themes" method="post" action="/theme">
+      <input type="hidden" name="back" value={path} />
+      {THEMES.map((each) => (
+        <button
+          key={each}
+          type="submit"
+          name="theme"
+          value={each}
+          aria-pressed={each === theme}
+        >
+          {PAGE_TEXT.site.themes[each]}
+        </button>
+      ))}
+    </form>
+  );
+}
+
 function SiteHeader(
   { manifest, viewer }: { manifest: Manifest; viewer: Grant | null },
 ) {
@@ -79,15 +110,18 @@ function SiteHeader(
         </a>
         {viewer && <a href="/">{PAGE_TEXT.site.workflows}</a>}
       </nav>
-      {viewer && (
-        <form class="account" method="post" action="/sign-out">
-          <span>
-            <span class="hidden">{`${PAGE_TEXT.site.account}: `}</span>
-            <bdi>{viewer.account_name}</bdi>
-          </span>
-          <button type="submit">{PAGE_TEXT.site.signOut}</button>
-        </form>
-      )}
+      <div class="site-end">
+        <ThemeChoice />
+        {viewer && (
+          <form class="account" method="post" action="/sign-out">
+            <span>
+              <span class="hidden">{`${PAGE_TEXT.site.account}: `}</span>
+              <bdi>{viewer.account_name}</bdi>
+            </span>
+            <button type="submit">{PAGE_TEXT.site.signOut}</button>
+          </form>
+        )}
+      </div>
     </header>
   );
 }
@@ -140,5 +174,14 @@ export function answerPage(
   status: ContentfulStatusCode = 200,
 ): Response | Promise<Response> {
   c.header("cache-control", "private, max-age=0, must-revalidate");
-  return c.html(renderPage(page), status);
+  const reader = { theme: themeOf(c), path: pathOf(c) };
+  return c.html(
+    renderPage(<Reader.Provider value={reader}>{page}</Reader.Provider>),
+    status,
+  );
+}
+
+function pathOf(c: Context): string {
+  const { pathname, search } = new URL(c.req.url);
+  return pathname + search;
 }

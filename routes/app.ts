@@ -37,6 +37,7 @@ import { refresh } from "./refresh.ts";
 import { session } from "./session.ts";
 import { signIn } from "./sign_in.tsx";
 import { stream } from "./stream.ts";
+import { theme } from "./theme.ts";
 import { workflows } from "./workflows.ts";
 
 /** Everything a route may need, made once in main.ts. */
@@ -141,6 +142,7 @@ function pages(deps: Deps): Hono {
   app.use(compress());
   app.route("/", session(deps));
   app.route("/", signIn(deps));
+  app.route("/", theme(deps));
   app.use("/", requiresSession(deps));
   app.use("/workflows/*", requiresSession(deps));
   app.route("/", overview(deps));

@@ -199,6 +199,7 @@ const PUBLIC = [
   "GET /assets/:name{[\\w-]+\\.(js|css|svg)}",
   "GET /sign-in",
   "POST /sign-out",
+  "POST /theme",
 ];
 
 dbTest("createApp() has no route without a policy here", (world) => {

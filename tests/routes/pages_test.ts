@@ -281,3 +281,27 @@ dbTest(
     match(textOf(await answer.text()), /hours are kept for 90 days/);
   },
 );
+
+dbTest(
+  "POST /theme is kept, and leads back to a page of ours only",
+  async ({ app }) => {
+    const choose = (theme: string, back: string) =>
+      app.request("/theme", {
+        method: "POST",
+        headers: { "sec-fetch-site": "same-origin" },
+        body: new URLSearchParams({ theme, back }),
+      });
+    const answer = await choose("dark", "/sign-in?a=b");
+    strictEqual(answer.status, 303);
+    strictEqual(answer.headers.get("location"), "/sign-in?a=b");
+    const cookie = answer.headers.get("set-cookie")!.split(";")[0]!;
+    const page = await app.request("/sign-in", { headers: { cookie } });
+    match(await page.text(), /<html lang="en" data-theme="dark">/);
+    for (const back of ["//evil.test", "https://evil.test", "/\\evil.test"]) {
+      const elsewhere = await choose("light", back);
+      strictEqual(elsewhere.headers.get("location"), "/");
+    }
+    const system = await choose("system", "/");
+    match(system.headers.get("set-cookie")!, /weir_theme=; Max-Age=0/);
+  },
+);
