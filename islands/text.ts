@@ -316,6 +316,7 @@ export const PAGE_TEXT = {
   },
 
   product: "Weir",
+  description: "What becomes of those who enter your workflows, as it happens.",
   skipToContent: "Skip to content",
 
   site: {

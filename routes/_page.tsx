@@ -60,7 +60,7 @@ export function Page(
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
-        <meta name="robots" content="noindex" />
+        <meta name="description" content={PAGE_TEXT.description} />
         <title>{`${title} · ${PAGE_TEXT.product}`}</title>
         <link rel="stylesheet" href={manifest.style} />
         <link rel="icon" type="image/svg+xml" href={manifest.icon} />
