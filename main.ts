@@ -386,10 +386,21 @@ async function answerRequests(
   const { createApp } = await import("./routes/app.ts");
   const { createAccessLog } = await import("./routes/_access.ts");
   const { createAuth } = await import("./routes/_auth.ts");
+  const { createCache } = await import("./routes/_cache.ts");
   const { createHub } = await import("./routes/_hub.ts");
+  const { createLimiter } = await import("./routes/_limit.ts");
+  const { createUpstash } = await import("./routes/_upstash.ts");
   const now = () => new Date();
   const hub = createHub({ sql, now, log, bus: postgresBus(direct, log) });
   const access = createAccessLog({ sql, log });
+  const upstash = settings.UPSTASH_REDIS_REST_URL
+    ? createUpstash({
+      url: settings.UPSTASH_REDIS_REST_URL,
+      token: settings.UPSTASH_REDIS_REST_TOKEN!,
+      log,
+    })
+    : null;
+  const perMinute = settings.RATE_LIMIT_PER_MINUTE;
   const ringer = createRinger(sql, log);
   const underWay = new Set<Promise<void>>();
   // The app knows its address, and that may be any free port: so the port comes first.
@@ -416,6 +427,13 @@ async function answerRequests(
     log,
     eventsAccepted: ringer.ring,
     hub,
+    cache: createCache({ now, upstash }),
+    limiter: createLimiter({
+      now,
+      upstash,
+      perMinute: { read: perMinute, page: 2 * perMinute },
+    }),
+    trustedProxies: settings.TRUSTED_PROXIES,
     stopping: signal,
   }).fetch;
   if (!settings.DATABASE_URL) {

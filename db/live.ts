@@ -80,3 +80,24 @@ export async function readLive(
     actions: actionsOf(row.actions, workflowUuid, query),
   };
 }
+
+/**
+ * Reads when next a workflow's numbers change though no event comes: events may be dated
+ * ahead, and what they tell of counts as running, or no longer, when it is time.
+ *
+ * @param sql Client.
+ * @param accountId Whose workflow it must be.
+ * @param workflowUuid Which one.
+ * @param now The clock.
+ * @returns `null` when nothing is dated ahead.
+ */
+export async function readNextChange(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+  now: Date,
+): Promise<Date | null> {
+  const [row] = await sql<[{ at: Date | null }]>`
+    select weir.next_change(${accountId}, ${workflowUuid}, ${now}) as at`;
+  return row.at;
+}

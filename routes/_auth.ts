@@ -12,6 +12,7 @@ import type { Sql } from "../db/client.ts";
 import type { Scope } from "../db/schema.ts";
 import { type AccessLog, accessOf, type AccessVariables } from "./_access.ts";
 import { AppError } from "./_errors.ts";
+import { type LimitDeps, nameOf, spend, spendByScope } from "./_limit.ts";
 
 /**
  * How long a grant is believed without asking the database, ms: what is revoked opens
@@ -49,7 +50,7 @@ export interface Auth {
 }
 
 /** What `requires()` and its like need. */
-export interface AuthDeps {
+export interface AuthDeps extends LimitDeps {
   auth: Auth;
   access: AccessLog;
   /** Where browsers reach us. */
@@ -131,11 +132,13 @@ export function requires(
   scope: Scope,
 ): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
-    const viewer = await credentialOf(c, deps)();
-    if (viewer !== null && c.req.header("authorization") === undefined) {
+    const found = await credentialOf(c, deps)();
+    if (found !== null && c.req.header("authorization") === undefined) {
       refuseOtherSites(c, deps.publicUrl);
     }
-    c.set("viewer", granting(viewer, scope));
+    const viewer = granting(found, scope);
+    await spendByScope(deps, c, viewer, scope);
+    c.set("viewer", viewer);
     await next();
     // What producers report is in the tables itself.
     if (scope === "events:write") return;
@@ -217,6 +220,7 @@ export function requiresSession(deps: AuthDeps): MiddlewareHandler<AuthEnv> {
     const viewer = await sessionOf(c, deps)();
     if (viewer === null) return c.redirect("/sign-in", 303);
     refuseOtherSites(c, deps.publicUrl);
+    await spend(deps, c, "page", nameOf(viewer, c));
     c.set("viewer", viewer);
     await next();
     deps.access.record(accessOf(c));

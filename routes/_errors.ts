@@ -47,6 +47,7 @@ export const ERRORS = {
     status: 416,
     title: "Cannot find this part of the file",
   },
+  rate_limited: { status: 429, title: "Cannot answer so often" },
   all_events_rejected: {
     status: 422,
     title: "Cannot accept any of the events",
@@ -104,6 +105,8 @@ export interface AppErrorOptions extends ErrorOptions {
   detail?: string;
   /** By path, where the request is wrong. */
   errors?: FieldError[];
+  /** When to try again, where that is known. */
+  retryAfterSeconds?: number;
   /** More members of the problem. */
   members?: Record<string, unknown>;
 }
@@ -185,9 +188,9 @@ export function answerProblem(
       error: error.options.cause ?? error,
     });
   }
-  if (error.status === 503) {
-    c.header("retry-after", String(RETRY_AFTER_SECONDS));
-  }
+  const retryAfter = error.options.retryAfterSeconds ??
+    (error.status === 503 ? RETRY_AFTER_SECONDS : undefined);
+  if (retryAfter !== undefined) c.header("retry-after", String(retryAfter));
   if (error.status === 401) c.header("www-authenticate", "Bearer");
   c.header("cache-control", "no-store");
   return c.body(JSON.stringify(problemOf(error)), error.status, {

@@ -22,6 +22,7 @@ import {
 import type { AuthEnv } from "./_auth.ts";
 import { mediaTypeOf } from "./_body.ts";
 import { AppError, toAppError } from "./_errors.ts";
+import { spendEvents } from "./_limit.ts";
 import { clipped } from "./_valid.ts";
 import type { Deps } from "./app.ts";
 
@@ -108,10 +109,14 @@ export async function takeEvents(
     rejected: 0,
     errors: [],
   };
-  try {
+  const record = async () => {
     for await (const chunk of chunks) {
       await recordChunk(deps, accountId, chunk, receipt);
     }
+  };
+  const count = () => receipt.accepted + receipt.duplicates + receipt.rejected;
+  try {
+    await spendEvents(deps, accountId, record, count);
   } catch (thrown) {
     throw withReceipt(thrown, receipt);
   } finally {

@@ -261,7 +261,7 @@ export const OPERATIONS: Record<string, Operation> = {
     scope: "analytics:read",
     path: WorkflowPath,
     query: AnalyticsQuery,
-    answers: { 200: json("Summary, trends and comparison", Analytics) },
+    answers: kept("Summary, trends and comparison", Analytics),
     errors: OF_WORKFLOW,
     example: {
       path: { id: EXAMPLE_WORKFLOW },
@@ -275,7 +275,7 @@ export const OPERATIONS: Record<string, Operation> = {
     scope: "analytics:read",
     path: WorkflowPath,
     query: AnalyticsQuery,
-    answers: { 200: json("The steps in their order", Funnel) },
+    answers: kept("The steps in their order", Funnel),
     errors: OF_WORKFLOW,
     example: { path: { id: EXAMPLE_WORKFLOW }, query: EXAMPLE_RANGE },
   },
@@ -286,7 +286,7 @@ export const OPERATIONS: Record<string, Operation> = {
     scope: "analytics:read",
     path: WorkflowPath,
     query: AnalyticsQuery,
-    answers: { 200: json("The actions, worst first", Actions) },
+    answers: kept("The actions, worst first", Actions),
     errors: OF_WORKFLOW,
     example: { path: { id: EXAMPLE_WORKFLOW }, query: EXAMPLE_RANGE },
   },
@@ -673,6 +673,18 @@ function json(description: string, schema: z.ZodType): OperationAnswer {
   return { description, content: { "application/json": schema } };
 }
 
+/** An answer that clients may keep and ask for again by its tag. */
+function kept(
+  description: string,
+  schema: z.ZodType,
+): Operation["answers"] {
+  const headers = { etag: "Of this very answer, for If-None-Match" };
+  return {
+    200: { ...json(description, schema), headers },
+    304: { description: "It is still what the client has", headers },
+  };
+}
+
 /**
  * Every code that an operation may answer with.
  *
@@ -687,7 +699,7 @@ export function errorsOf(
   const codes: ErrorCode[] = ["internal", "stopping"];
   if (scope !== null) {
     codes.push("unauthenticated", "insufficient_scope");
-    codes.push("unavailable", "query_timeout");
+    codes.push("unavailable", "query_timeout", "rate_limited");
     // A session's, which other clients do not have.
     if (method !== "GET" && !key) codes.push("cross_site_request");
   }

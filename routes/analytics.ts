@@ -5,29 +5,24 @@
  */
 
 import { Hono } from "hono";
-import { readActions } from "../db/actions.ts";
-import { readAnalytics } from "../db/analytics.ts";
-import { readFunnel } from "../db/funnel.ts";
 import { AnalyticsQuery } from "../db/schema.ts";
-import { readWorkflowHead } from "../db/workflows.ts";
-import { type AuthEnv, mayRead, requires } from "./_auth.ts";
-import { AppError } from "./_errors.ts";
+import { type AuthEnv, requires } from "./_auth.ts";
+import { answerEntry, type Reads } from "./_reads.ts";
 import { valid } from "./_valid.ts";
 import type { Deps } from "./app.ts";
 import { WorkflowPath } from "./workflows.ts";
 
 /** What each address below a workflow's `analytics` reads. */
-const READS = {
-  "": readAnalytics,
-  "/funnel": readFunnel,
-  "/actions": readActions,
-};
+const PARTS = {
+  "": "summary",
+  "/funnel": "funnel",
+  "/actions": "actions",
+} as const;
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function analytics(deps: Deps): Hono<AuthEnv> {
-  const { sql, now } = deps;
+export function analytics(deps: Deps, reads: Reads): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
-  for (const [path, read] of Object.entries(READS)) {
+  for (const [path, part] of Object.entries(PARTS)) {
     app.get(
       `/:id/analytics${path}`,
       requires(deps, "analytics:read"),
@@ -36,14 +31,9 @@ export function analytics(deps: Deps): Hono<AuthEnv> {
       async (c) => {
         const viewer = c.get("viewer");
         const { id } = c.req.valid("param");
+        await reads.workflow(viewer, id);
         const query = c.req.valid("query");
-        const owner = await readWorkflowHead(sql, viewer.account_id, id);
-        if (owner === null) throw new AppError("workflow_not_found");
-        if (!mayRead(viewer, owner)) throw new AppError("forbidden");
-
-        const answer = await read(sql, viewer.account_id, id, query, now());
-        c.header("cache-control", "private, max-age=0, must-revalidate");
-        return c.json(answer);
+        return answerEntry(c, await reads.part(part, viewer, id, query));
       },
     );
   }

@@ -14,10 +14,13 @@ import type { ExportStore } from "../db/store.ts";
 import type { Manifest } from "../islands/build.ts";
 import type { AccessLog } from "./_access.ts";
 import { type Auth, requiresSession } from "./_auth.ts";
+import type { Cache } from "./_cache.ts";
 import { answerProblem, AppError, toAppError } from "./_errors.ts";
 import type { Hub } from "./_hub.ts";
 import { logRequests } from "./_log.ts";
 import { accessLog } from "./access_log.ts";
+import { limitedByAddress, type Limiter, limitsStrangers } from "./_limit.ts";
+import { createReads, type Reads } from "./_reads.ts";
 import { analytics } from "./analytics.ts";
 import { assets } from "./assets.ts";
 import { dashboard } from "./dashboard.tsx";
@@ -61,6 +64,12 @@ export interface Deps {
   log: Log;
   /** Tells the workers that events wait; cheap, as often as one likes. */
   eventsAccepted(): void;
+  /** Answers that are kept. */
+  cache: Cache;
+  /** How much anybody may ask for. */
+  limiter: Limiter;
+  /** How many proxies of ours stand before us, whose `X-Forwarded-For` is believed. */
+  trustedProxies: number;
   /** How far workflows are, and who waits for their changes. */
   hub: Hub;
   /** Aborted when we are told to stop: what would go on for ever ends then. */
@@ -77,6 +86,7 @@ export function createApp(deps: Deps): Hono {
   const app = new Hono();
   const requests = createRequestCounter();
   app.use(logRequests(deps.log));
+  const reads = createReads(deps);
   app.use(requests.middleware);
   app.use(secureHeaders({
     contentSecurityPolicy: {
@@ -98,7 +108,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/", metrics(deps, requests));
   app.route("/", openapi(deps));
   app.route("/assets", assets(deps));
-  app.route("/api/v1", api(deps));
+  app.route("/api/v1", api(deps, reads));
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
   app.route("/", pages(deps));
@@ -122,11 +132,12 @@ export function createApp(deps: Deps): Hono {
   }
 }
 
-function api(deps: Deps): Hono {
+function api(deps: Deps, reads: Reads): Hono {
   const app = new Hono();
+  app.use(limitsStrangers(deps));
   app.route("/events", events(deps));
   app.route("/workflows", workflows(deps));
-  app.route("/workflows", analytics(deps));
+  app.route("/workflows", analytics(deps, reads));
   app.route("/workflows", stream(deps));
   app.route("/workflows", quality(deps));
   app.route("/workflows", refresh(deps));
@@ -140,6 +151,7 @@ function api(deps: Deps): Hono {
 function pages(deps: Deps): Hono {
   const app = new Hono();
   app.use(compress());
+  app.use("/sign-in", limitedByAddress(deps, "sign_in"));
   app.route("/", session(deps));
   app.route("/", signIn(deps));
   app.route("/", theme(deps));

@@ -8,6 +8,8 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { readPipeline } from "../db/jobs.ts";
 import type { Pipeline } from "../db/schema.ts";
 import { actionOf } from "./_access.ts";
+import type { Cache } from "./_cache.ts";
+import type { Limiter } from "./_limit.ts";
 import type { Deps } from "./app.ts";
 
 /** Counts the requests of this process. */
@@ -53,16 +55,19 @@ export function createRequestCounter(): RequestCounter {
  * @returns The route; public, it tells nothing of anybody's data.
  */
 export function metrics(
-  { sql }: Pick<Deps, "sql">,
+  { sql, cache, limiter }: Pick<Deps, "sql" | "cache" | "limiter">,
   requests: RequestCounter,
 ): Hono {
   return new Hono().get("/metrics", async (c) => {
-    const all = [...pipelineMetrics(await readPipeline(sql)), {
-      name: "weir_http_requests_total",
-      type: "counter" as const,
-      help: "Requests that this process has answered",
-      samples: requests.rows(),
-    }];
+    const all = [
+      ...pipelineMetrics(await readPipeline(sql)),
+      counter(
+        "weir_http_requests_total",
+        "Requests that this process has answered",
+        requests.rows(),
+      ),
+      ...edgeMetrics(cache, limiter),
+    ];
     return c.body(all.map(metricText).join(""), 200, {
       "content-type": "text/plain; version=0.0.4; charset=utf-8",
       "cache-control": "no-store",
@@ -128,6 +133,36 @@ function pipelineMetrics(state: Pipeline): Metric[] {
       })),
     ),
   ];
+}
+
+function edgeMetrics(cache: Cache, limiter: Limiter): Metric[] {
+  return [
+    counter(
+      "weir_cache_reads_total",
+      "Reads of numbers by where this process found them; loaded: in the database",
+      Object.entries(cache.counts())
+        .map(([found, value]) => ({ labels: { found }, value })),
+    ),
+    gauge("weir_cache_bytes", "What the cache of this process holds", [
+      { value: cache.bytes() },
+    ]),
+    counter(
+      "weir_limited_total",
+      "Requests that were counted against a limit, by what became of them",
+      limiter.counts().flatMap(({ policy, allowed, refused }) => [
+        { labels: { policy, verdict: "allowed" }, value: allowed },
+        { labels: { policy, verdict: "refused" }, value: refused },
+      ]),
+    ),
+  ];
+}
+
+function counter(
+  name: string,
+  help: string,
+  samples: Metric["samples"],
+): Metric {
+  return { name, type: "counter", help, samples };
 }
 
 function gauge(

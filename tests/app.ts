@@ -9,7 +9,9 @@ import { createLog } from "../db/log.ts";
 import { createAccessLog } from "../routes/_access.ts";
 import { postgresStore } from "../db/store.ts";
 import { createAuth } from "../routes/_auth.ts";
+import { createCache } from "../routes/_cache.ts";
 import { createHub } from "../routes/_hub.ts";
+import { createLimiter, POLICIES } from "../routes/_limit.ts";
 import { createApp, type Deps } from "../routes/app.ts";
 import { documented } from "./documented.ts";
 import type { World } from "./harness.ts";
@@ -19,6 +21,11 @@ export const PUBLIC_URL = "http://weir.test";
 
 /** What browsers send with what our own pages do. */
 export const SAME_ORIGIN = { origin: PUBLIC_URL };
+
+/** Tests of other things ask more in a minute than anybody may. */
+const UNLIMITED = Object.fromEntries(
+  Object.keys(POLICIES).map((policy) => [policy, Infinity]),
+);
 
 /**
  * Builds the app. Its answers are held against the document at `/openapi.json`.
@@ -46,6 +53,9 @@ export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
     eventsAccepted: () => {},
     // Without a bus it asks the database, so that a test sees each change at once.
     hub: createHub({ sql, now, log, bus: null }),
+    cache: createCache({ now, upstash: null }),
+    limiter: createLimiter({ now, upstash: null, perMinute: UNLIMITED }),
+    trustedProxies: 0,
     stopping: new AbortController().signal,
     ...deps,
   }));

@@ -41,8 +41,8 @@ const validators = new Map<string, ValidateFunction>();
 export function documented(app: Hono): Hono & World["app"] {
   const { request } = app;
   return Object.assign(app, {
-    async request(path: string, init?: RequestInit) {
-      const response = await request(path, init);
+    async request(path: string, init?: RequestInit, env?: object) {
+      const response = await request(path, init, env);
       await assertDocumented(init?.method ?? "GET", path, response);
       return response;
     },

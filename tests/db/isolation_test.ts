@@ -76,6 +76,10 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
     (await sql<{ revision: number | null }[]>`
       select weir.read_revision(${account}, ${workflow}) as revision`)
       .filter(({ revision }) => revision),
+  next_change: async (sql, { account, workflow }) =>
+    (await sql<{ at: Date | null }[]>`
+      select weir.next_change(${account}, ${workflow}, '-infinity') as at`)
+      .filter(({ at }) => at),
   list_executions: async (sql, { account, workflow }) =>
     (await sql<{ list: unknown }[]>`
       select weir.list_executions(${account}, ${workflow}, '{}', null, null, 10, ${NOW}) as list`)

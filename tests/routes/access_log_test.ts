@@ -6,6 +6,7 @@ import { createLog } from "../../db/log.ts";
 import type { AccessLogPage } from "../../db/schema.ts";
 import { createAccessLog } from "../../routes/_access.ts";
 import { createAuth, requires } from "../../routes/_auth.ts";
+import { createLimiter } from "../../routes/_limit.ts";
 import { logRequests } from "../../routes/_log.ts";
 import { dbTest, until, type World } from "../harness.ts";
 import {
@@ -197,6 +198,9 @@ dbTest(
       access,
       auth: createAuth({ sql: world.web, now: () => world.clock.now, access }),
       publicUrl: "http://weir.test",
+      now: () => world.clock.now,
+      limiter: createLimiter({ now: () => world.clock.now, upstash: null }),
+      trustedProxies: 0,
     };
     const exports = new Hono()
       .use(logRequests(createLog("error")))

@@ -6,6 +6,7 @@ Deno.test("readSettings() needs nothing, and takes what is empty for not set", (
     HOST: "127.0.0.1",
     DATA_DIR: ".data",
     RATE_LIMIT_PER_MINUTE: 60,
+    TRUSTED_PROXIES: 0,
   };
   deepStrictEqual(readSettings({}), defaults);
   deepStrictEqual(readSettings({ PORT: "", HOST: "", OTHER: "1" }), defaults);
@@ -23,6 +24,7 @@ Deno.test("readSettings() takes what is right", () => {
       UPSTASH_REDIS_REST_URL: "https://eu1.upstash.example",
       UPSTASH_REDIS_REST_TOKEN: "token",
       RATE_LIMIT_PER_MINUTE: "600",
+      TRUSTED_PROXIES: "1",
     }),
     {
       PORT: 0,
@@ -35,6 +37,7 @@ Deno.test("readSettings() takes what is right", () => {
       UPSTASH_REDIS_REST_URL: "https://eu1.upstash.example",
       UPSTASH_REDIS_REST_TOKEN: "token",
       RATE_LIMIT_PER_MINUTE: 600,
+      TRUSTED_PROXIES: 1,
     },
   );
 });
@@ -54,6 +57,7 @@ for (
     ["RATE_LIMIT_PER_MINUTE", "0"],
     ["RATE_LIMIT_PER_MINUTE", "-60"],
     ["RATE_LIMIT_PER_MINUTE", "lots"],
+    ["TRUSTED_PROXIES", "all"],
   ] as const
 ) {
   Deno.test(`readSettings() refuses ${name}=${value}, and tells no value`, () => {

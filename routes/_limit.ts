@@ -1,0 +1,366 @@
+/**
+ * How much anybody may ask for: a sliding window over a minute, in Upstash where
+ * processes share one, else in the memory of this process.
+ *
+ * @module
+ */
+
+import { Ratelimit } from "@upstash/ratelimit";
+import type { Context, MiddlewareHandler } from "hono";
+import type { Grant } from "../db/access.ts";
+import type { Scope } from "../db/schema.ts";
+import { AppError } from "./_errors.ts";
+import type { Upstash } from "./_upstash.ts";
+
+/** The window of all limits, ms. */
+const WINDOW_MS = 60_000;
+
+/** Reads a minute unless `RATE_LIMIT_PER_MINUTE` says otherwise. */
+export const READS_PER_MINUTE = 60;
+
+/**
+ * Every limit: how much a minute, of whom, and what happens when Upstash is configured
+ * and gone. `open`: the window in this process goes on, so that each process lets so
+ * much through. `closed`: nothing is let through, as somebody may be guessing.
+ */
+export const POLICIES = {
+  /** Requests of a user or a key for numbers. */
+  read: { perMinute: READS_PER_MINUTE, without: "open" },
+  /** Pages of a user; each makes several reads, which are not counted again. */
+  page: { perMinute: 2 * READS_PER_MINUTE, without: "open" },
+  /** Changes of a user or a key: definitions, settings, jobs. */
+  write: { perMinute: 60, without: "open" },
+  /** Exports of a user or a key, each of which may be large. */
+  export: { perMinute: 30, without: "open" },
+  /** Events of an account, 16,000 a second: a quarter of what a small server takes in. */
+  ingest: { perMinute: 1_000_000, without: "open" },
+  /** Requests from an address that show no good credential. */
+  stranger: { perMinute: 60, without: "open" },
+  /** Tries of an address to sign in. */
+  sign_in: { perMinute: 20, without: "open" },
+  /** Requests of an address for what is shared in public. */
+  share: { perMinute: 120, without: "open" },
+  /** Passwords tried on a shared link, by anybody. */
+  share_password: { perMinute: 10, without: "closed" },
+} as const satisfies Record<
+  string,
+  { perMinute: number; without: "open" | "closed" }
+>;
+export type Policy = keyof typeof POLICIES;
+
+/** Which limit what a scope opens is under. */
+const POLICY_OF_SCOPE: Record<Scope, Policy | null> = {
+  "analytics:read": "read",
+  "workflows:write": "write",
+  // Counted by events, where they are taken in.
+  "events:write": null,
+  "exports:write": "export",
+  admin: "write",
+};
+
+/** What became of a request. */
+export interface Verdict {
+  allowed: boolean;
+  /** A minute. */
+  limit: number;
+  remaining: number;
+  /** When the present minute ends, ms since 1970. */
+  resetAt: number;
+}
+
+/** Counts. */
+export interface Limiter {
+  /**
+   * Takes an amount of what somebody may ask for. More than is left is not allowed, but
+   * counted where anything was left: it has happened already, and is paid for by waiting.
+   *
+   * @param policy Which limit.
+   * @param who Whose.
+   * @param amount Default: one.
+   */
+  take(policy: Policy, who: string, amount?: number): Promise<Verdict>;
+  /** How much was let through and refused since the process began, by policy. */
+  counts(): { policy: Policy; allowed: number; refused: number }[];
+}
+
+/** What a limiter is made of. */
+export interface LimiterDeps {
+  now(): Date;
+  /** `null`: this process counts for itself. */
+  upstash: Upstash | null;
+  /** Instead of {@linkcode POLICIES}'. */
+  perMinute?: Partial<Record<Policy, number>>;
+}
+
+/** @returns A limiter that has counted nothing yet. */
+export function createLimiter(
+  { now, upstash, perMinute = {} }: LimiterDeps,
+): Limiter {
+  const here = createWindow();
+  const there = new Map<Policy, Ratelimit>();
+  const counts = new Map<Policy, { allowed: number; refused: number }>();
+  const limitOf = (policy: Policy) =>
+    perMinute[policy] ?? POLICIES[policy].perMinute;
+
+  /** `undefined` where Upstash is gone. */
+  async function takeThere(
+    policy: Policy,
+    who: string,
+    amount: number,
+  ): Promise<Verdict | undefined> {
+    return await upstash?.ask(async (redis) => {
+      let ratelimit = there.get(policy);
+      if (ratelimit === undefined) {
+        const limiter = Ratelimit.slidingWindow(limitOf(policy), "1 m");
+        ratelimit = new Ratelimit({
+          redis,
+          limiter,
+          prefix: `limit:${policy}`,
+          // It grows without end; and a timeout of its own would let everybody through.
+          ephemeralCache: false,
+          timeout: 0,
+        });
+        there.set(policy, ratelimit);
+      }
+      const { success, limit, remaining, reset } = await ratelimit
+        .limit(who, { rate: amount });
+      return {
+        allowed: success,
+        limit,
+        remaining: Math.max(0, remaining),
+        resetAt: reset,
+      };
+    });
+  }
+
+  return {
+    async take(policy, who, amount = 1) {
+      const limit = limitOf(policy);
+      const shared = upstash && await takeThere(policy, who, amount);
+      const mayStandIn = upstash === null ||
+        POLICIES[policy].without === "open";
+      const verdict = shared ??
+        (mayStandIn
+          ? here.take(`${policy}:${who}`, amount, limit, now().getTime())
+          : refusalAt(limit, now().getTime()));
+      const count = counts.get(policy) ?? { allowed: 0, refused: 0 };
+      count[verdict.allowed ? "allowed" : "refused"]++;
+      counts.set(policy, count);
+      return verdict;
+    },
+    counts: () => [...counts].map(([policy, count]) => ({ policy, ...count })),
+  };
+}
+
+function refusalAt(limit: number, now: number): Verdict {
+  const resetAt = (Math.floor(now / WINDOW_MS) + 1) * WINDOW_MS;
+  return { allowed: false, limit, remaining: 0, resetAt };
+}
+
+/** Those who are counted at once in a minute, some 100 bytes each; the first make room. */
+const COUNTED_MAX = 100_000;
+
+/**
+ * @upstash/ratelimit's sliding window: of the minute before counts the share that a
+ * minute back from now still covers.
+ */
+function createWindow() {
+  let minute = -1;
+  let present = new Map<string, number>();
+  let past = new Map<string, number>();
+
+  function moveTo(next: number): void {
+    if (next === minute) return;
+    past = next === minute + 1 ? present : new Map();
+    present = new Map();
+    minute = next;
+  }
+  return {
+    take(who: string, amount: number, limit: number, now: number): Verdict {
+      moveTo(Math.floor(now / WINDOW_MS));
+      const share = 1 - (now % WINDOW_MS) / WINDOW_MS;
+      const before = Math.floor(share * (past.get(who) ?? 0));
+      const used = present.get(who) ?? 0;
+      if (before + used >= limit) return refusalAt(limit, now);
+      present.set(who, used + amount);
+      if (present.size > COUNTED_MAX) {
+        present.delete(present.keys().next().value!);
+      }
+      const remaining = limit - before - used - amount;
+      return {
+        allowed: remaining >= 0,
+        limit,
+        remaining: Math.max(0, remaining),
+        resetAt: (minute + 1) * WINDOW_MS,
+      };
+    },
+  };
+}
+
+/** What middleware here needs. */
+export interface LimitDeps {
+  limiter: Limiter;
+  now(): Date;
+  /** How many proxies of ours stand before us. */
+  trustedProxies: number;
+}
+
+/**
+ * Counts a request, tells how much is left, and refuses what is too much.
+ *
+ * @param deps Of the program.
+ * @param c The request; gets `RateLimit` and `RateLimit-Policy`.
+ * @param policy Which limit.
+ * @param who Whose.
+ * @throws {AppError} `rate_limited`, with `Retry-After`.
+ */
+export async function spend(
+  { limiter, now }: Pick<LimitDeps, "limiter" | "now">,
+  c: Context,
+  policy: Policy,
+  who: string,
+): Promise<void> {
+  const verdict = await limiter.take(policy, who);
+  const { allowed, limit, remaining } = verdict;
+  const seconds = secondsLeft(verdict, now());
+  // draft-ietf-httpapi-ratelimit-headers-10
+  c.header("ratelimit-policy", `"${policy}";q=${limit};w=60`);
+  c.header("ratelimit", `"${policy}";r=${remaining};t=${seconds}`);
+  if (!allowed) throw tooMuch(verdict, "requests", now());
+}
+
+/**
+ * Takes events in within the limit of their account. The request that crosses it is
+ * taken as a whole; the next ones wait.
+ *
+ * @param deps Of the program.
+ * @param accountId Whose events they are.
+ * @param take Takes them in.
+ * @param countOf How many they turned out to be, whatever became of them.
+ * @throws {AppError} `rate_limited`.
+ */
+export async function spendEvents<T>(
+  { limiter, now }: Pick<LimitDeps, "limiter" | "now">,
+  accountId: number,
+  take: () => Promise<T>,
+  countOf: () => number,
+): Promise<T> {
+  const who = `account:${accountId}`;
+  const verdict = await limiter.take("ingest", who);
+  if (!verdict.allowed) throw tooMuch(verdict, "events", now());
+  try {
+    return await take();
+  } finally {
+    if (countOf() > 1) await limiter.take("ingest", who, countOf() - 1);
+  }
+}
+
+function secondsLeft({ resetAt }: Verdict, now: Date): number {
+  return Math.max(1, Math.ceil((resetAt - now.getTime()) / 1_000));
+}
+
+function tooMuch(verdict: Verdict, what: string, now: Date): AppError {
+  return new AppError("rate_limited", {
+    detail: `At most ${verdict.limit} ${what} a minute`,
+    // A second more: at the turn of the minute the whole of the one before still counts.
+    retryAfterSeconds: secondsLeft(verdict, now) + 1,
+  });
+}
+
+/**
+ * Counts what a viewer asks for.
+ *
+ * @param deps Of the program.
+ * @param c The request.
+ * @param viewer Who asks.
+ * @param scope What for.
+ */
+export async function spendByScope(
+  deps: LimitDeps,
+  c: Context,
+  viewer: Grant,
+  scope: Scope,
+): Promise<void> {
+  const policy = POLICY_OF_SCOPE[scope];
+  if (policy !== null) await spend(deps, c, policy, nameOf(viewer, c));
+}
+
+/**
+ * Who is counted together: a user with all that is theirs; what names no user, by its key.
+ *
+ * @param viewer Who asks.
+ * @param c How.
+ */
+export function nameOf(viewer: Grant, c: Context): string {
+  const key = /^Bearer weir_(\w{16})_/i.exec(
+    c.req.header("authorization") ?? "",
+  )?.[1];
+  const who = viewer.user_id === null
+    ? `key:${key ?? ""}`
+    : `user:${viewer.user_id}`;
+  return `${viewer.account_uuid}:${who}`;
+}
+
+/**
+ * Counts by where a request comes from.
+ *
+ * @param deps Of the program.
+ * @param policy Which limit.
+ */
+export function limitedByAddress(
+  deps: LimitDeps,
+  policy: Policy,
+): MiddlewareHandler {
+  return async (c, next) => {
+    await spend(deps, c, policy, addressOf(c, deps.trustedProxies));
+    await next();
+  };
+}
+
+/**
+ * Counts requests that turn out to have no good credential, so that nobody can try
+ * many; those that have one are counted by whose it is.
+ *
+ * @param deps Of the program.
+ */
+export function limitsStrangers(deps: LimitDeps): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    const { error } = c;
+    if (!(error instanceof AppError) || error.code !== "unauthenticated") {
+      return;
+    }
+    const address = addressOf(c, deps.trustedProxies);
+    await spend(deps, c, "stranger", address);
+  };
+}
+
+/**
+ * Where a request comes from. Everybody can send `X-Forwarded-For`, so only what our own
+ * proxies have added is read, from the right.
+ *
+ * @param c The request.
+ * @param trustedProxies How many of ours have added to it.
+ * @returns An address; of IPv6 the network, as a household has 2^64.
+ */
+export function addressOf(c: Context, trustedProxies: number): string {
+  const connection = (c.env as { remoteAddr?: Deno.NetAddr } | undefined)
+    ?.remoteAddr?.hostname ?? "unknown";
+  const forwarded = (c.req.header("x-forwarded-for") ?? "").split(",");
+  const address = trustedProxies === 0
+    ? connection
+    : forwarded.at(-trustedProxies)?.trim() || connection;
+  return networkOf(address);
+}
+
+function networkOf(address: string): string {
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.toLowerCase().split("::");
+  const groups = head === "" ? [] : head.split(":");
+  const rest = tail ? tail.split(":") : [];
+  const zeros = tail === undefined ? 0 : 8 - groups.length - rest.length;
+  const all = [...groups, ...Array(Math.max(0, zeros)).fill("0"), ...rest];
+  // ::ffff:192.0.2.1 is an IPv4 address.
+  if (all.at(-1)?.includes(".")) return all.at(-1)!;
+  return `${all.slice(0, 4).join(":")}::/64`;
+}
