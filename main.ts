@@ -431,7 +431,12 @@ async function answerRequests(
     limiter: createLimiter({
       now,
       upstash,
-      perMinute: { read: perMinute, page: 2 * perMinute },
+      perMinute: {
+        read: perMinute,
+        page: 2 * perMinute,
+        stranger: perMinute,
+        sign_in: Math.ceil(perMinute / 3),
+      },
     }),
     trustedProxies: settings.TRUSTED_PROXIES,
     stopping: signal,

@@ -21,7 +21,7 @@ export const READS_PER_MINUTE = 60;
 /**
  * Every limit: how much a minute, of whom, and what happens when Upstash is configured
  * and gone. `open`: the window in this process goes on, so that each process lets so
- * much through. `closed`: nothing is let through, as somebody may be guessing.
+ * much through. `closed`: nothing is let through until Upstash answers again.
  */
 export const POLICIES = {
   /** Requests of a user or a key for numbers. */
@@ -30,18 +30,14 @@ export const POLICIES = {
   page: { perMinute: 2 * READS_PER_MINUTE, without: "open" },
   /** Changes of a user or a key: definitions, settings, jobs. */
   write: { perMinute: 60, without: "open" },
-  /** Exports of a user or a key, each of which may be large. */
-  export: { perMinute: 30, without: "open" },
+  /** Exports of a user or a key: the dearest requests, so nobody counts them alone. */
+  export: { perMinute: 30, without: "closed" },
   /** Events of an account, 16,000 a second: a quarter of what a small server takes in. */
   ingest: { perMinute: 1_000_000, without: "open" },
   /** Requests from an address that show no good credential. */
   stranger: { perMinute: 60, without: "open" },
   /** Tries of an address to sign in. */
   sign_in: { perMinute: 20, without: "open" },
-  /** Requests of an address for what is shared in public. */
-  share: { perMinute: 120, without: "open" },
-  /** Passwords tried on a shared link, by anybody. */
-  share_password: { perMinute: 10, without: "closed" },
 } as const satisfies Record<
   string,
   { perMinute: number; without: "open" | "closed" }

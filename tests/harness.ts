@@ -174,7 +174,12 @@ export async function startServer(
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", "main.ts", command],
     cwd: new URL("../", import.meta.url),
-    env: { PORT: "0", LOG_LEVEL: "info", ...env },
+    env: {
+      PORT: "0",
+      LOG_LEVEL: "info",
+      RATE_LIMIT_PER_MINUTE: "100000",
+      ...env,
+    },
     stdin: "null",
     stdout: "null",
     stderr: "piped",

@@ -79,10 +79,10 @@ Deno.test("createLimiter() lets exactly so many of many at once through", async 
   for (const upstash of [there, null]) {
     const limiter = createLimiter({ now: () => new Date(), upstash });
     const verdicts = await Promise.all(
-      Array.from({ length: 40 }, () => limiter.take("share_password", "x")),
+      Array.from({ length: 40 }, () => limiter.take("sign_in", "x")),
     );
     const allowed = verdicts.filter(({ allowed }) => allowed).length;
-    strictEqual(allowed, POLICIES.share_password.perMinute);
+    strictEqual(allowed, POLICIES.sign_in.perMinute);
   }
 });
 
