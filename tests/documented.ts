@@ -94,7 +94,17 @@ export async function assertDocumented(
   assertValid(about, pointer, await response.clone().json());
 }
 
-function assertValid(about: string, pointer: string[], body: unknown): void {
+/**
+ * Whether a value is as the document says.
+ *
+ * @param pointer Where in the document the schema is.
+ * @param value JSON.
+ */
+export function isValid(pointer: string[], value: unknown): boolean {
+  return validatorAt(pointer)(value);
+}
+
+function validatorAt(pointer: string[]): ValidateFunction {
   const ref = `weir#/${
     pointer.map((part) =>
       encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1"))
@@ -104,6 +114,11 @@ function assertValid(about: string, pointer: string[], body: unknown): void {
   if (validate === undefined) {
     validators.set(ref, validate = ajv.compile({ $ref: ref }));
   }
+  return validate;
+}
+
+function assertValid(about: string, pointer: string[], body: unknown): void {
+  const validate = validatorAt(pointer);
   validate(body);
   const errors = validate.errors?.map(({ instancePath, message, params }) =>
     `${instancePath || "/"} ${message} ${JSON.stringify(params)}`
