@@ -33,6 +33,7 @@ import { executionPages } from "./executions_page.tsx";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
 import { createRequestCounter, metrics } from "./metrics.ts";
+import { docs } from "./docs.tsx";
 import { openapi } from "./openapi.ts";
 import { overview } from "./overview.tsx";
 import { quality } from "./quality.ts";
@@ -107,6 +108,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/", health(deps));
   app.route("/", metrics(deps, requests));
   app.route("/", openapi(deps));
+  app.route("/", docs(deps));
   app.route("/assets", assets(deps));
   app.route("/api/v1", api(deps, reads));
   app.route("/", ingest(deps));

@@ -16,7 +16,7 @@ import type { World } from "./harness.ts";
 export const DOCUMENT: OpenApi = createDocument("http://weir.test");
 
 /** Addresses of programs: what is not documented there does not exist. */
-const API = /^\/(api|v1|batch)(\/|$)/;
+const API = /^\/(api|v1|batch|webhooks)(\/|$)/;
 
 const ajv = new Ajv2020({ strict: false, allErrors: true });
 // Its default export is typed for CommonJS.

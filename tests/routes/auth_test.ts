@@ -193,6 +193,8 @@ const ADAPTERS = [
 /** Why each of these asks for nothing is said in its file. */
 const PUBLIC = [
   "GET /openapi.json",
+  "GET /docs",
+  "GET /client.ts",
   "GET /healthz",
   "GET /readyz",
   "GET /metrics",
