@@ -285,14 +285,21 @@ export type EventsProblem = {
     | "insufficient_scope"
     | "cross_site_request"
     | "forbidden"
+    | "link_expired"
     | "workflow_not_found"
     | "execution_not_found"
+    | "export_not_found"
     | "not_found"
     | "method_not_allowed"
+    | "export_not_done"
+    | "export_gone"
     | "payload_too_large"
     | "unsupported_media_type"
+    | "range_not_satisfiable"
     | "all_events_rejected"
     | "too_many_streams"
+    | "exports_busy"
+    | "exports_full"
     | "internal"
     | "unavailable"
     | "streams_full"
@@ -416,6 +423,96 @@ export type ExecutionList = {
   next_cursor: string | null;
 };
 
+export type ExportJob = {
+  job_id: string;
+  workflow_id: string;
+  status: "queued" | "running" | "done" | "failed" | "cancelled";
+  percent: number;
+  /** What was asked for */
+  request: Record<string, unknown>;
+  /** A user; null: a machine of the account, or a schedule */
+  requested_by: string | null;
+  schedule_id: string | null;
+  requested_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  /** When the file goes; null until it is there */
+  expires_at: string | null;
+  attempts: number;
+  /** Why the last attempt failed; null where it did not */
+  error: string | null;
+  /** Null until it is done */
+  file: {
+    name: string;
+    media_type: string;
+    bytes: number;
+    /** Of the table; null where it is none */
+    rows: number | null;
+    /** Hexadecimal */
+    sha256: string;
+    /** Opens this file without a key for as long as it is kept */
+    download_url: string;
+  } | null;
+};
+
+export type ExportList = {
+  exports: (ExportJob)[];
+};
+
+export type ExportParameters = {
+  format: "csv" | "json" | "pdf";
+  bom?: "true" | "false";
+  /** The numbers of a range, or executions; default: buckets */
+  rows?: "buckets" | "executions";
+  /** First local date of the range */
+  start_date?: string;
+  /** Last local date of the range, included */
+  end_date?: string;
+  /** IANA time zone; default: the account's */
+  tz?: string;
+  /** Length of a bucket of the trends */
+  granularity?: "hourly" | "daily" | "weekly" | "monthly";
+  /** cohort: the range is of the enrolment. event: of the end for status and reason, of the conversion for converted, of the goal for goal_id; where none of these is asked for, of the enrolment */
+  attribution?: "cohort" | "event";
+  /** contact counts each contact once a number, above and below the line. The range must not begin more than 90 days ago. Actions are counted by execution whatever it says */
+  unit?: "execution" | "contact";
+  /** As many days directly before, the same dates a year back, or those of compare_start and compare_end */
+  compare?: "none" | "previous" | "year" | "custom";
+  /** First date to compare with; with compare=custom alone */
+  compare_start?: string;
+  /** Last date to compare with, included; with compare=custom alone */
+  compare_end?: string;
+  /** Of the enrolment */
+  version?: number;
+  /** Instead of dates: an instant, as a bucket of a trend begins with */
+  start?: string;
+  /** The first instant after the range */
+  end?: string;
+  /** Of active, completed, goal_achieved, error, exited; several with commas */
+  status?: string;
+  /** Of trigger, bulk, api, manual; several with commas */
+  source?: string;
+  /** Why it ended; several with commas */
+  reason?: string;
+  converted?: "true" | "false";
+  goal_id?: string;
+  /** Achieved it at all, which is the default, or as its first one, which is the conversion */
+  goal?: "achieved" | "first";
+  step_id?: string;
+  /** What became of the execution there; default: entered */
+  step?:
+    | "entered"
+    | "completed"
+    | "dropped_off"
+    | "goal_exits"
+    | "in_progress"
+    | "left_after";
+  /** Enrolled before this instant, or now, and not ended before it */
+  running_at?: string;
+  /** Begin of an execution's or contact's id, or words of an error or reason */
+  text?: string;
+};
+
 export type FieldError = {
   /** Dotted, e.g. steps.0.name; empty for the whole */
   path: string;
@@ -523,14 +620,21 @@ export type Problem = {
     | "insufficient_scope"
     | "cross_site_request"
     | "forbidden"
+    | "link_expired"
     | "workflow_not_found"
     | "execution_not_found"
+    | "export_not_found"
     | "not_found"
     | "method_not_allowed"
+    | "export_not_done"
+    | "export_gone"
     | "payload_too_large"
     | "unsupported_media_type"
+    | "range_not_satisfiable"
     | "all_events_rejected"
     | "too_many_streams"
+    | "exports_busy"
+    | "exports_full"
     | "internal"
     | "unavailable"
     | "streams_full"
@@ -1021,6 +1125,131 @@ export function createClient(options: ClientOptions) {
           encodeURIComponent(execution_id)
         }`,
       )).json();
+    },
+    /** Fetch numbers or executions as a file */
+    async exportNow(id: string, query: {
+      format: "csv" | "json" | "pdf";
+      bom?: "true" | "false";
+      /** The numbers of a range, or executions; default: buckets */
+      rows?: "buckets" | "executions";
+      /** First local date of the range */
+      start_date?: string;
+      /** Last local date of the range, included */
+      end_date?: string;
+      /** IANA time zone; default: the account's */
+      tz?: string;
+      /** Length of a bucket of the trends */
+      granularity?: "hourly" | "daily" | "weekly" | "monthly";
+      /** cohort: the range is of the enrolment. event: of the end for status and reason, of the conversion for converted, of the goal for goal_id; where none of these is asked for, of the enrolment */
+      attribution?: "cohort" | "event";
+      /** contact counts each contact once a number, above and below the line. The range must not begin more than 90 days ago. Actions are counted by execution whatever it says */
+      unit?: "execution" | "contact";
+      /** As many days directly before, the same dates a year back, or those of compare_start and compare_end */
+      compare?: "none" | "previous" | "year" | "custom";
+      /** First date to compare with; with compare=custom alone */
+      compare_start?: string;
+      /** Last date to compare with, included; with compare=custom alone */
+      compare_end?: string;
+      /** Of the enrolment */
+      version?: number;
+      /** Instead of dates: an instant, as a bucket of a trend begins with */
+      start?: string;
+      /** The first instant after the range */
+      end?: string;
+      /** Of active, completed, goal_achieved, error, exited; several with commas */
+      status?: string;
+      /** Of trigger, bulk, api, manual; several with commas */
+      source?: string;
+      /** Why it ended; several with commas */
+      reason?: string;
+      converted?: "true" | "false";
+      goal_id?: string;
+      /** Achieved it at all, which is the default, or as its first one, which is the conversion */
+      goal?: "achieved" | "first";
+      step_id?: string;
+      /** What became of the execution there; default: entered */
+      step?:
+        | "entered"
+        | "completed"
+        | "dropped_off"
+        | "goal_exits"
+        | "in_progress"
+        | "left_after";
+      /** Enrolled before this instant, or now, and not ended before it */
+      running_at?: string;
+      /** Begin of an execution's or contact's id, or words of an error or reason */
+      text?: string;
+    }): Promise<Response> {
+      return await send(
+        options,
+        "GET",
+        `/api/v1/workflows/${encodeURIComponent(id)}/analytics/export`,
+        query,
+      );
+    },
+    /** Have a file made */
+    async requestExport(
+      id: string,
+      body: ExportParameters,
+    ): Promise<ExportJob> {
+      return await (await send(
+        options,
+        "POST",
+        `/api/v1/workflows/${encodeURIComponent(id)}/exports`,
+        {},
+        body,
+      )).json();
+    },
+    /** List the newest files of a workflow */
+    async listExports(id: string): Promise<ExportList> {
+      return await (await send(
+        options,
+        "GET",
+        `/api/v1/workflows/${encodeURIComponent(id)}/exports`,
+      )).json();
+    },
+    /** Read how far a file is */
+    async readExport(id: string, job_id: string): Promise<ExportJob> {
+      return await (await send(
+        options,
+        "GET",
+        `/api/v1/workflows/${encodeURIComponent(id)}/exports/${
+          encodeURIComponent(job_id)
+        }`,
+      )).json();
+    },
+    /** Give a file up that is not done */
+    async cancelExport(id: string, job_id: string): Promise<ExportJob> {
+      return await (await send(
+        options,
+        "DELETE",
+        `/api/v1/workflows/${encodeURIComponent(id)}/exports/${
+          encodeURIComponent(job_id)
+        }`,
+      )).json();
+    },
+    /** Try again what failed or was given up */
+    async retryExport(id: string, job_id: string): Promise<ExportJob> {
+      return await (await send(
+        options,
+        "POST",
+        `/api/v1/workflows/${encodeURIComponent(id)}/exports/${
+          encodeURIComponent(job_id)
+        }/retry`,
+      )).json();
+    },
+    /** Fetch a file, or a part of it */
+    async downloadExport(id: string, job_id: string, query: {
+      signature?: string;
+    } = {}): Promise<Response> {
+      return await send(
+        options,
+        "GET",
+        `/api/v1/workflows/${encodeURIComponent(id)}/exports/${
+          encodeURIComponent(job_id)
+        }/download`,
+        query,
+      );
     },
     /** Erase a contact everywhere, changing no number */
     async eraseContact(contact_id: string): Promise<ErasedContact> {

@@ -177,11 +177,10 @@ function parametersOf(
   schemas: Record<string, JsonSchema>,
 ): OpenApiParameter[] {
   if (schema === undefined) return [];
-  const { properties = {}, required = [] } = toJsonSchema(
-    schema,
-    "input",
-    schemas,
-  );
+  const { $ref, ...whole } = toJsonSchema(schema, "input", schemas);
+  const { properties = {}, required = [] } = $ref
+    ? schemas[$ref.split("/").at(-1)!]!
+    : whole;
   return Object.entries(properties).map(([name, property]) => {
     const { description, ...rest } = property as JsonSchema;
     return {

@@ -130,21 +130,33 @@ function requestOf(
     fc.subarray(inQuery.filter((one) => !one.required).map(nameOf), {
       maxLength: Math.min(3, inQuery.filter((one) => !one.required).length),
     }),
-  ).map(([all, optional]) => {
+    fc.boolean(),
+  ).map(([all, optional, asExample]) => {
+    const examples = new Map(
+      inQuery.map(({ name, example }) => [name, example] as const)
+        .filter(([, example]) => asExample && example !== undefined),
+    );
     const names = inQuery.filter(({ required }) => required).map(nameOf);
-    return names.concat(optional).map((name): [string, string] => [
-      name,
-      textOf(all[name]),
-    ]);
+    return [...new Set([...names, ...examples.keys(), ...optional])].map(
+      (name): [string, string] => [
+        name,
+        examples.get(name) ?? textOf(all[name]),
+      ],
+    );
   });
   const kinds = Object.entries(requestBody?.content ?? {});
   const body = kinds.length === 0
     ? fc.constant({ mediaType: undefined, body: undefined })
     : fc.oneof(
-      ...kinds.map(([mediaType, { schema }]) =>
+      ...kinds.map(([mediaType, { schema, example }]) =>
         fc.record({
           mediaType: fc.constant<string | undefined>(mediaType),
-          body: valueOf(schema!, "body"),
+          body: fc.oneof(
+            { weight: 3, arbitrary: valueOf(schema!, "body") },
+            example === undefined
+              ? valueOf(schema!, "body")
+              : fc.constant(example),
+          ),
         })
       ),
     );

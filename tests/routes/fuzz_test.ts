@@ -34,10 +34,7 @@ const REQUESTS = Number(Deno.env.get("FUZZ_REQUESTS") ?? 2_500);
 const EXECUTION = "55555555-5555-4555-8555-555555555555";
 
 /** Nothing signs what the fuzzer sends, and ids of jobs are not guessed. */
-const ALWAYS_REFUSED = [
-  "POST /webhooks/github/{id}",
-  "GET /api/v1/workflows/{id}/analytics/refresh/{job_id}",
-];
+const ALWAYS_REFUSED = /\{job_id\}|\/webhooks\//;
 
 /** Printed when a run fails; set it to see that run again. */
 const SEED = Number(Deno.env.get("FUZZ_SEED") ?? Date.now() % 2 ** 31);
@@ -321,7 +318,7 @@ dbTest(
     });
     // What is never answered well is never tried behind its checks.
     for (const [route, seen] of statuses) {
-      if (ALWAYS_REFUSED.includes(route)) continue;
+      if (ALWAYS_REFUSED.test(route)) continue;
       ok([...seen].some((status) => status < 300), `${route} ${[...seen]}`);
     }
     strictEqual(statuses.size, Object.keys(OPERATIONS).length);
