@@ -15,7 +15,13 @@ import {
   webhook,
 } from "./workers/_commands.ts";
 import { createSignInLink } from "./db/access.ts";
-import { postgresBus } from "./db/bus.ts";
+import {
+  type Bus,
+  postgresBus,
+  relayRings,
+  type UpstashAddress,
+  upstashBus,
+} from "./db/bus.ts";
 import { connect, type Sql } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { scheduleJobs } from "./db/jobs.ts";
@@ -253,7 +259,7 @@ async function run(
   jobs: Job[],
   options: ServeOptions = {},
 ): Promise<void> {
-  const { log, signal } = context;
+  const { log, signal, settings } = context;
   const { pooled, direct } = database;
   outliveOutages(log);
   const onWarning = (warning: string) =>
@@ -294,6 +300,13 @@ async function run(
     role: workRole,
     snapshots: true,
   });
+  // Postgres rings after each commit; who listens to Upstash is told by us.
+  const rings = postgresBus(sql, log);
+  const upstash = upstashOf(settings);
+  const bus = upstash ? upstashBus(upstash, log) : rings;
+  const relayed = upstash && jobs.length > 0
+    ? relayRings(rings, bus, log)
+    : null;
   // One of them failing ends the other.
   const failed = new AbortController();
   const stopping = AbortSignal.any([signal, failed.signal]);
@@ -309,7 +322,7 @@ async function run(
     parts.push(
       answerRequests(
         { ...context, signal: stopping },
-        { web, slow, direct: sql },
+        { web, slow, bus },
         manifest,
         options,
       ),
@@ -322,6 +335,7 @@ async function run(
     }).finally(() => Promise.allSettled(parts));
   } finally {
     await printer.close();
+    await relayed?.();
     await Promise.all(
       [web, slow, sql, snapshots].map((client) => client.end({ timeout: 5 })),
     );
@@ -376,7 +390,7 @@ interface ServeOptions {
 
 async function answerRequests(
   { settings, log, signal }: Context,
-  { web: sql, slow, direct }: { web: Sql; slow: Sql; direct: Sql },
+  { web: sql, slow, bus }: { web: Sql; slow: Sql; bus: Bus },
   manifest: Manifest,
   options: ServeOptions,
 ): Promise<void> {
@@ -391,7 +405,7 @@ async function answerRequests(
   const { createLimiter } = await import("./routes/_limit.ts");
   const { createUpstash } = await import("./routes/_upstash.ts");
   const now = () => new Date();
-  const hub = createHub({ sql, now, log, bus: postgresBus(direct, log) });
+  const hub = createHub({ sql, now, log, bus });
   const access = createAccessLog({ sql, log });
   const upstash = settings.UPSTASH_REDIS_REST_URL
     ? createUpstash({
@@ -456,6 +470,13 @@ async function answerRequests(
   ringer.remove();
   await hub.close();
   await access.close();
+}
+
+/** Both are set or none is; `_settings.ts` sees to it. */
+function upstashOf(
+  { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }: Settings,
+): UpstashAddress | null {
+  return url && token ? { url, token } : null;
 }
 
 /** For who comes while we start or stop. */

@@ -32,12 +32,14 @@ export interface Bus {
    * @returns What ends it.
    */
   listen(listener: BusListener): () => Promise<void>;
+  /** Tells that these workflows have changed. Within Postgres the database does it itself. */
+  ring(workflowUuids: string[]): Promise<void>;
   /** Tells everybody who watches anything. */
   announce(text: string): Promise<void>;
 }
 
 /** Who cannot listen tries again after this, ms. */
-const LISTEN_AGAIN_MS = 5_000;
+const LISTEN_AGAIN_MS = 1_000;
 
 /**
  * LISTEN and NOTIFY.
@@ -72,9 +74,162 @@ export function postgresBus(sql: Sql, log: Log): Bus {
         }
       };
     },
+    async ring(workflowUuids) {
+      await sql`select pg_notify(${WORKFLOW_CHANGED}, id) from unnest(${workflowUuids}::text[]) as id`;
+    },
     async announce(text) {
       await sql`select pg_notify(${BROADCAST}, ${text})`;
     },
+  };
+}
+
+/** Where an Upstash Redis is. */
+export interface UpstashAddress {
+  url: string;
+  token: string;
+}
+
+/** What is published later than this is late, and nobody waits for it, ms. */
+const PUBLISH_MS_MAX = 3_000;
+
+/** Each workflow has a channel of its own, so that others can listen to one alone. */
+const CHANNELS = `${WORKFLOW_CHANGED}:`;
+
+/**
+ * Publish and subscribe of Upstash, by its REST protocol: one request that stays open
+ * hears all channels. (The subscriber of @upstash/redis 1.39 does not tell when it has
+ * been cut off.)
+ *
+ * @param address Where it is.
+ * @param log Told when nobody can listen.
+ */
+export function upstashBus({ url, token }: UpstashAddress, log: Log): Bus {
+  async function publish(messages: [channel: string, text: string][]) {
+    const response = await fetch(`${url}/pipeline`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify(messages.map((message) => ["PUBLISH", ...message])),
+      signal: AbortSignal.timeout(PUBLISH_MS_MAX),
+    });
+    const text = await response.text();
+    if (!response.ok) {
+      throw new Error(`Cannot publish: Redis answers ${response.status}`, {
+        cause: text.slice(0, 200),
+      });
+    }
+  }
+
+  async function hear(
+    { onRing, onAnnouncement, onConnected }: BusListener,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const response = await fetch(
+      `${url}/psubscribe/${encodeURIComponent(`${CHANNELS}*`)}`,
+      {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${token}`,
+          accept: "text/event-stream",
+        },
+        signal,
+      },
+    );
+    if (!response.ok || !response.body) {
+      await response.body?.cancel();
+      throw new Error(`Cannot subscribe: Redis answers ${response.status}`);
+    }
+    for await (const line of linesOf(response.body)) {
+      // data: pmessage,<pattern>,<channel>,<text>, and first psubscribe,<pattern>,1
+      const [, kind, channel, text] =
+        /^data: ?(\w+),[^,]*,([^,]*)(?:,(.*))?$/.exec(line) ?? [];
+      if (kind === "psubscribe") onConnected();
+      if (kind !== "pmessage") continue;
+      if (channel === BROADCAST) onAnnouncement(JSON.parse(text!));
+      else onRing(channel!.slice(CHANNELS.length));
+    }
+  }
+
+  return {
+    listen(listener) {
+      const stopped = new AbortController();
+      const { signal } = stopped;
+      const listening = (async () => {
+        while (!signal.aborted) {
+          try {
+            await hear(listener, signal);
+          } catch (error) {
+            if (signal.aborted) return;
+            log.warn("cannot listen, changes are seen on the beat", { error });
+          }
+          await pause(LISTEN_AGAIN_MS, signal);
+        }
+      })();
+      return async () => {
+        stopped.abort();
+        await listening;
+      };
+    },
+    async ring(workflowUuids) {
+      await publish(workflowUuids.map((id) => [`${CHANNELS}${id}`, id]));
+    },
+    async announce(text) {
+      // As JSON: a line of the protocol is a message.
+      await publish([[BROADCAST, JSON.stringify(text)]]);
+    },
+  };
+}
+
+async function* linesOf(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<string> {
+  let text = "";
+  for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
+    const lines = (text + chunk).split("\n");
+    text = lines.pop()!;
+    yield* lines;
+  }
+}
+
+/** Rings that come within this are passed on together, ms. */
+const RELAY_MS = 20;
+
+/**
+ * Passes on what one bus hears: what Postgres tells after a commit reaches those who
+ * listen to Upstash. Every worker does; who hears twice looks once.
+ *
+ * @param from Heard.
+ * @param to Rung. A ring that fails is lost, and costs delay.
+ * @param log Told of it.
+ * @returns What ends it.
+ */
+export function relayRings(from: Bus, to: Bus, log: Log): () => Promise<void> {
+  const rung = new Set<string>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let passing: Promise<void> = Promise.resolve();
+  const onFailure = (error: unknown) => log.warn("cannot ring", { error });
+
+  const hangUp = from.listen({
+    onRing(workflowUuid) {
+      rung.add(workflowUuid);
+      timer ??= setTimeout(pass, RELAY_MS);
+    },
+    onAnnouncement(text) {
+      passing = to.announce(text).catch(onFailure);
+    },
+    onConnected() {},
+  });
+
+  function pass(): void {
+    timer = undefined;
+    const ids = [...rung];
+    rung.clear();
+    passing = to.ring(ids).catch(onFailure);
+  }
+
+  return async () => {
+    await hangUp();
+    clearTimeout(timer);
+    await passing;
   };
 }
 
@@ -101,6 +256,7 @@ async function keepTrying<T>(
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
+  if (signal.aborted) resolve();
   signal.addEventListener("abort", () => resolve(), { once: true });
   await promise;
   clearTimeout(timer);

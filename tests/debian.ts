@@ -31,7 +31,8 @@ const PROGRAMS: Program[] = [
     variable: "PDFTOTEXT_PATH",
   },
   {
-    tests: /^tests\/(upstash_test|routes\/(cache|limit)_test)\.ts$/,
+    tests:
+      /^tests\/(upstash_test|live_property_test|db\/bus_test|routes\/(cache|limit)_test)\.ts$/,
     names: ["redis-server"],
     package: "redis-server",
     variable: "REDIS_PATH",

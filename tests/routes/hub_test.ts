@@ -21,6 +21,7 @@ function handBus(): { bus: Bus; listener(): BusListener } {
         heard = listener;
         return () => Promise.resolve();
       },
+      ring: () => Promise.resolve(),
       announce: () => Promise.resolve(),
     },
   };
