@@ -493,6 +493,7 @@ export const REPORT_TEXT = {
     enrollment_rate: "Enrolled by bucket that has begun",
   },
   sources: "Sources",
+  source: "Source",
   goals: "Goals",
   goal: "Goal",
   achieved: "Achieved",

@@ -238,7 +238,8 @@ function Summary(
       </table>
       <div class="pair">
         <ShareTable
-          title={SAYS.sources}
+          title={SAYS.source}
+          caption={SAYS.sources}
           rows={summary.enrollment_sources.map((row) => [row.source, row])}
         />
         <table>
@@ -269,14 +270,16 @@ function Summary(
 }
 
 function ShareTable(
-  { title, rows }: {
+  { title, caption, rows }: {
     title: string;
+    /** Where the heading above does not say it. */
+    caption?: string;
     rows: [string, { count: number; share: number }][];
   },
 ) {
   return (
     <table>
-      <caption>{title}</caption>
+      {caption && <caption>{caption}</caption>}
       <thead>
         <tr>
           <th scope="col">{title}</th>
@@ -493,7 +496,7 @@ function ActionTable({ actions }: { actions: Actions }) {
   return (
     <section>
       <h2>{SAYS.actions}</h2>
-      <table>
+      <table class="actions">
         <thead>
           <tr>
             <th scope="col" class="wide">{SAYS.action}</th>
@@ -518,7 +521,7 @@ function ActionTable({ actions }: { actions: Actions }) {
               <td class="n">{milliseconds(action.p50_duration_ms)}</td>
               <td class="n">{milliseconds(action.p95_duration_ms)}</td>
               <td class="n">{milliseconds(action.p99_duration_ms)}</td>
-              <td>{formatWord(action.health)}</td>
+              <td class="word">{formatWord(action.health)}</td>
             </tr>
           ))}
           {actions.actions.length === 0 && <None columns={9} />}
@@ -602,6 +605,9 @@ tr { break-inside: avoid; }
 th, td { text-align: left; vertical-align: top; padding: 1mm 1.5mm; border-bottom: .5pt solid #d8dde5; font-weight: 400; overflow-wrap: anywhere; }
 thead th { color: #566070; border-bottom: 1pt solid #8a94a3; vertical-align: bottom; font-size: 8pt; overflow-wrap: normal; }
 .n { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+.word { overflow-wrap: normal; white-space: nowrap; }
+.actions { font-size: 8pt; }
+.actions .n { white-space: nowrap; }
 .wide { width: 26%; }
 .funnel .time { width: 20%; }
 small { display: block; color: #566070; font-size: 7.5pt; }

@@ -38,7 +38,6 @@ const Settings = z.object({
   CHROMIUM_URL: z.url({ protocol: /^wss?$/, error: "Must be ws(s)://…" })
     .optional(),
   EXPORT_STORE: z.enum(["disk", "postgres"]).optional(),
-  WEBHOOKS_MAY_BE_PRIVATE: z.enum(["true", "false"]).default("false"),
   UPSTASH_REDIS_REST_URL: z.url({
     protocol: /^https?$/,
     error: "Must be https://…",

@@ -79,7 +79,7 @@ function* journeys(steps: number): Generator<Event> {
   for (let i = 0; i < executions; i++) {
     const start = NOW.getTime() - 4 * 86_400_000 + i * 5_400_000;
     const of = (seconds: number, rest: object) => ({
-      id: `${i} ${seconds}`,
+      id: `${steps} ${i} ${seconds}`,
       workflow_id: WORKFLOW,
       execution_id: crypto.randomUUID(),
       contact_id: `c${i}`,

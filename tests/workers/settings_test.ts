@@ -7,7 +7,6 @@ Deno.test("readSettings() needs nothing, and takes what is empty for not set", (
     DATA_DIR: ".data",
     RATE_LIMIT_PER_MINUTE: 60,
     TRUSTED_PROXIES: 0,
-    WEBHOOKS_MAY_BE_PRIVATE: "false",
   };
   deepStrictEqual(readSettings({}), defaults);
   deepStrictEqual(readSettings({ PORT: "", HOST: "", OTHER: "1" }), defaults);
@@ -39,7 +38,6 @@ Deno.test("readSettings() takes what is right", () => {
       UPSTASH_REDIS_REST_TOKEN: "token",
       RATE_LIMIT_PER_MINUTE: 600,
       TRUSTED_PROXIES: 1,
-      WEBHOOKS_MAY_BE_PRIVATE: "false",
     },
   );
 });
