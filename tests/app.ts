@@ -34,12 +34,22 @@ const UNLIMITED = Object.fromEntries(
  * @param deps What is to be otherwise.
  */
 export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
+  return documented(createApp(depsWith(world, deps)));
+}
+
+/**
+ * What the app is made of, for tests that make a part of it.
+ *
+ * @param world Whose database and clock it has.
+ * @param deps What is to be otherwise.
+ */
+export function depsWith(world: World, deps: Partial<Deps> = {}): Deps {
   const now = () => world.clock.now;
   const sql = world.web;
   const log = deps.log ?? createLog("error");
   const access = createAccessLog({ sql, log });
   world.atEnd.push(access.close);
-  return documented(createApp({
+  return {
     sql,
     auth: createAuth({ sql, now, access }),
     access,
@@ -58,5 +68,5 @@ export function appWith(world: World, deps: Partial<Deps> = {}): Hono {
     trustedProxies: 0,
     stopping: new AbortController().signal,
     ...deps,
-  }));
+  };
 }

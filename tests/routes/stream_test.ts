@@ -6,16 +6,15 @@ import { fold, recordEvents } from "../../db/events.ts";
 import { createLog } from "../../db/log.ts";
 import { Event, type LiveNumbers } from "../../db/schema.ts";
 import { createAccessLog } from "../../routes/_access.ts";
-import { createAuth } from "../../routes/_auth.ts";
 import { answerProblem } from "../../routes/_errors.ts";
 import { createHub, type Hub } from "../../routes/_hub.ts";
-import type { Deps } from "../../routes/app.ts";
 import {
   stream,
   STREAM_LIMITS,
   type StreamLimits,
 } from "../../routes/stream.ts";
 import { readEvents, type Reading, sameLive, taken } from "../event_stream.ts";
+import { depsWith } from "../app.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
 import {
   assertProblem,
@@ -68,7 +67,7 @@ async function withStreams(
   const now = () => world.clock.now;
   const stopping = new AbortController();
   let reads = 0;
-  const sql = new Proxy(world.sql, {
+  const sql = new Proxy(world.web, {
     apply(target, self, args) {
       if (String(args[0]).includes("weir.read_revision(")) reads++;
       return Reflect.apply(target, self, args);
@@ -79,16 +78,7 @@ async function withStreams(
   const hub = createHub({ sql, now, log, bus, beatMs: 3_600_000 });
   const access = createAccessLog({ sql, log });
   world.atEnd.push(access.close);
-  const deps = {
-    sql,
-    now,
-    log,
-    hub,
-    stopping: stopping.signal,
-    auth: createAuth({ sql, now, access }),
-    access,
-    publicUrl: "http://weir.test",
-  } as Deps;
+  const deps = depsWith(world, { sql, log, hub, stopping: stopping.signal });
   const app = new Hono();
   app.route("/api/v1/workflows", stream(deps, { ...QUIET, ...limits }));
   app.onError((error, c) => answerProblem(error, c, log));
