@@ -434,7 +434,8 @@ export type Unit = (typeof UNITS)[number];
 export const COMPARES = ["none", "previous", "year", "custom"] as const;
 
 const LocalDate = z.iso.date()
-  .regex(/^(19|[2-9]\d)/, "Must be of the year 1900 or later");
+  .regex(/^(19|[2-9]\d)/, "Must be of the year 1900 or later")
+  .meta({ format: "date" });
 
 /** Query of every read of a workflow's numbers. */
 export const AnalyticsQuery = z.strictObject({

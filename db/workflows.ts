@@ -188,7 +188,8 @@ function readCursor(text: string): Cursor {
   const cursor = JSON.parse(new TextDecoder().decode(bytes));
   // What Postgres would refuse as text or as an int is none of ours either.
   const isOurs = typeof cursor?.name === "string" &&
-    !cursor.name.includes("\u0000") && cursor.id === (cursor.id | 0);
+    !cursor.name.includes("\u0000") && typeof cursor.id === "number" &&
+    cursor.id === (cursor.id | 0);
   if (!isOurs) {
     throw new SyntaxError(`Cannot read the cursor "${text}"`);
   }

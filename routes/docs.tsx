@@ -84,6 +84,7 @@ function ReferencePage(
             <a href="/openapi.json">OpenAPI 3.1</a>. For TypeScript:{" "}
             <a href="/client.ts">a client in one file</a>.
           </p>
+          <h2>Operations</h2>
           {all.map((one) => (
             <Operation
               key={one.operation.operationId}
@@ -123,7 +124,7 @@ function Operation(
       </p>
       {description && <p>{description}</p>}
       <p class="fine">{accessOf(operation)}</p>
-      {parameters && <Parameters parameters={parameters} />}
+      {parameters && <Parameters parameters={parameters} about={summary} />}
       {Object.entries(operation.requestBody?.content ?? {})
         .map(([type, { schema }]) => (
           <p key={type}>
@@ -143,9 +144,16 @@ function accessOf({ security }: OpenApiOperation): string {
   return scope === undefined ? "Needs no key in a header" : `Scope ${scope}`;
 }
 
-function Parameters({ parameters }: { parameters: OpenApiParameter[] }) {
+function Parameters(
+  { parameters, about }: { parameters: OpenApiParameter[]; about: string },
+) {
   return (
-    <div class="scroll" role="region" aria-label="Parameters" tabIndex={0}>
+    <div
+      class="scroll"
+      role="region"
+      aria-label={`Parameters: ${about}`}
+      tabIndex={0}
+    >
       <table>
         <thead>
           <tr>
@@ -173,7 +181,12 @@ function Parameters({ parameters }: { parameters: OpenApiParameter[] }) {
 
 function Answers({ operation }: { operation: OpenApiOperation }) {
   return (
-    <div class="scroll" role="region" aria-label="Answers" tabIndex={0}>
+    <div
+      class="scroll"
+      role="region"
+      aria-label={`Answers: ${operation.summary}`}
+      tabIndex={0}
+    >
       <table>
         <thead>
           <tr>

@@ -366,7 +366,7 @@ export function assertRefusesForbidden(
       ok(!one.required || names.includes(one.name), `${one.name} was missed`);
     }
   }
-  if (!/json$|\*$/.test(mediaType)) return;
+  if (!/[/+]json$|\*$/.test(mediaType)) return;
   // As it is once it was sent.
   const sent = JSON.parse(JSON.stringify(body) ?? "null");
   const isGood = isValid(
