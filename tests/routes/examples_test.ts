@@ -14,7 +14,7 @@ import { addressOf, curlOf } from "../../routes/_curl.ts";
 import { ERRORS } from "../../routes/_errors.ts";
 import { OPERATIONS } from "../../routes/_operations.ts";
 import { createDocument } from "../../routes/openapi.ts";
-import { dbTest, type World } from "../harness.ts";
+import { dbTest, until, type World } from "../harness.ts";
 import { send } from "./_requests.ts";
 
 const DOCUMENT = createDocument("http://127.0.0.1:8000");
@@ -28,6 +28,9 @@ const OF_THE_MOMENT: Record<string, unknown> = {
   last_at: "2026-06-15T12:00:00.000Z",
   accessed_at: "2026-06-15T12:00:00.000Z",
   at: "2026-06-15T12:00:00.000Z",
+  credential: "key:0123456789abcdef",
+  request_id: "9bcbf83a-405f-4699-bf2a-6eadf014b5b9",
+  next_cursor: "WyIyMDI2LTA2LTE1Il0",
   job_id: "0b6d1c52-6a3f-4c0e-9d6f-3f8f4f0f8f11",
 };
 
@@ -46,6 +49,7 @@ dbTest(
           curlOf("http://127.0.0.1:8000", method, path, operation)
         }\n\`\`\`\n`,
       );
+      if (path.endsWith("/access-log")) await logged(world);
       const address = addressOf(path, operation).replace("{job_id}", jobId);
       const { answer, text } = await tryOut(world, method, address, operation);
       if (answer.json?.job_id) jobId = answer.json.job_id;
@@ -57,6 +61,15 @@ dbTest(
     await assertGenerated("examples.md", parts.join("\n"));
   },
 );
+
+/** It is written off the hot path, in order: once the last is there, all are. */
+async function logged({ sql }: World): Promise<void> {
+  await until("the erasure is in the access log", async () => {
+    const rows = await sql`
+      select from weir.access_log where action like 'DELETE%/contacts/%'`;
+    return rows.length > 0;
+  });
+}
 
 async function tryOut(
   world: World,
