@@ -230,10 +230,9 @@ function createStreams(
     );
     const frame = one.topic.frameAfter(one.sentId);
     if (frame) one.sentId = frame.id;
-    one.controller.enqueue(joined(
-      new TextEncoder().encode(`retry: ${retry}\n`),
-      frame?.bytes ?? heartbeat(one),
-    ));
+    one.controller.enqueue(new TextEncoder().encode(`retry: ${retry}\n`));
+    // All with the same query are sent the same bytes, of which there is one copy.
+    one.controller.enqueue(frame?.bytes ?? heartbeat(one));
   }
 
   /**
@@ -312,14 +311,4 @@ function heartbeat({ topic }: Stream): Uint8Array<ArrayBuffer> {
     "heartbeat",
     { as_of: topic.asOf() } satisfies LiveHeartbeat,
   );
-}
-
-function joined(
-  a: Uint8Array<ArrayBuffer>,
-  b: Uint8Array<ArrayBuffer>,
-): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

@@ -7,6 +7,8 @@
  * the others have a fiftieth of that each. With 1,000,000 there are some 10 million events,
  * built in ten minutes on two cores.
  *
+ * `--streams` measures viewers alone, `--soak N` watches 500 of them for N minutes (60).
+ *
  * @module
  */
 
@@ -36,6 +38,7 @@ import {
 import { benchIngest } from "./ingest.ts";
 import { benchRetention, benchStorage } from "./keep.ts";
 import { benchReads } from "./reads.ts";
+import { benchStreams, soakStreams } from "./streams.ts";
 
 const WORKFLOWS = 20;
 
@@ -82,7 +85,11 @@ export interface Figure {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     args: Deno.args,
-    options: { executions: { type: "string", default: "200000" } },
+    options: {
+      executions: { type: "string", default: "200000" },
+      streams: { type: "boolean", default: false },
+      soak: { type: "string" },
+    },
   });
   const dataDir = await Deno.makeTempDir({ prefix: "weir-bench-" });
   if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
@@ -96,11 +103,16 @@ async function main(): Promise<void> {
       postgres.url,
       Number(values.executions),
     );
+    if (values.soak !== undefined) {
+      return await soakStreams(bench, Number(values.soak || 60));
+    }
+    if (values.streams) return await benchStreams(bench);
     await benchIngest(bench);
     await benchFold(bench, () => makeRest(bench, workflows));
     await benchStorage(bench);
     await benchReads(bench);
     await benchRetention(bench);
+    await benchStreams(bench);
   } finally {
     await sql.end({ timeout: 5 });
     await postgres.stop();
