@@ -30,6 +30,7 @@ import { migrate, pendingMigrations } from "./db/migrate.ts";
 import { pickRole, readsTables } from "./db/roles.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
+import type { TokenTrust } from "./routes/_token.ts";
 import {
   AppError,
   isOutage,
@@ -401,6 +402,8 @@ async function answerRequests(
   const { createAccessLog } = await import("./routes/_access.ts");
   const { createAuth } = await import("./routes/_auth.ts");
   const { createCache } = await import("./routes/_cache.ts");
+  const { createTokenReader } = await import("./routes/_token.ts");
+  const trust = trustOf(settings);
   const { createHub } = await import("./routes/_hub.ts");
   const { createLimiter } = await import("./routes/_limit.ts");
   const { createUpstash } = await import("./routes/_upstash.ts");
@@ -430,7 +433,12 @@ async function answerRequests(
   const publicUrl = settings.PUBLIC_URL ?? urlOf(settings.HOST, port);
   answer = createApp({
     sql,
-    auth: createAuth({ sql, now, access }),
+    auth: createAuth({
+      sql,
+      now,
+      access,
+      readToken: trust && createTokenReader(trust, now),
+    }),
     access,
     slow,
     store: storeOf(settings, sql),
@@ -477,6 +485,25 @@ function upstashOf(
   { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token }: Settings,
 ): UpstashAddress | null {
   return url && token ? { url, token } : null;
+}
+
+/** Whose tokens count; an issuer is who publishes the keys, unless it is said otherwise. */
+function trustOf(settings: Settings): TokenTrust | undefined {
+  const { AUTH_JWKS_URL, AUTH_JWT_SECRET, AUTH_ISSUER, AUTH_AUDIENCE } =
+    settings;
+  if (AUTH_JWT_SECRET) {
+    return {
+      secret: AUTH_JWT_SECRET,
+      issuer: AUTH_ISSUER,
+      audience: AUTH_AUDIENCE,
+    };
+  }
+  if (!AUTH_JWKS_URL) return undefined;
+  return {
+    jwksUrl: AUTH_JWKS_URL,
+    issuer: AUTH_ISSUER ?? AUTH_JWKS_URL.replace(/\/\.well-known\/.*$/, ""),
+    audience: AUTH_AUDIENCE,
+  };
 }
 
 /** For who comes while we start or stop. */

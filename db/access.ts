@@ -7,7 +7,7 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import type { Sql } from "./client.ts";
-import type { Role, Scope } from "./schema.ts";
+import { type Role, type Scope, Uuid } from "./schema.ts";
 
 /** A sign-in link is used at once or asked for anew. */
 const SIGN_IN_LINK_MINUTES = 60;
@@ -38,6 +38,8 @@ export interface Grant {
   user_id: string | null;
   role: Role;
   scopes: Scope[];
+  /** When it ends by itself, ms since 1970; sessions and keys are asked about. */
+  expires_ms?: number;
 }
 
 /** What a person may do who has signed in, by role; a key says so for itself. */
@@ -73,9 +75,9 @@ export async function findAccount(
   sql: Sql,
   accountUuid: string,
 ): Promise<Account | null> {
+  if (!Uuid.safeParse(accountUuid).success) return null;
   const [account] = await sql<Account[]>`
-    select account_id, account_uuid, name, time_zone from weir.account
-    where account_uuid::text = ${accountUuid.toLowerCase()}`;
+    select * from weir.find_account(${accountUuid})`;
   return account ?? null;
 }
 

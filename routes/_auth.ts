@@ -7,12 +7,19 @@
 import { createHash } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { getCookie } from "hono/cookie";
-import { findKey, findSession, type Grant } from "../db/access.ts";
+import {
+  findAccount,
+  findKey,
+  findSession,
+  type Grant,
+  ROLE_SCOPES,
+} from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
 import type { Scope } from "../db/schema.ts";
 import { type AccessLog, accessOf, type AccessVariables } from "./_access.ts";
 import { AppError } from "./_errors.ts";
 import { type LimitDeps, nameOf, spend, spendByScope } from "./_limit.ts";
+import type { ReadToken } from "./_token.ts";
 
 /**
  * How long a grant is believed without asking the database, ms: what is revoked opens
@@ -62,15 +69,26 @@ export interface AuthOptions {
   sql: Sql;
   now(): Date;
   access: Pick<AccessLog, "keyUsed">;
+  /** Where an identity provider is trusted. */
+  readToken?: ReadToken;
 }
 
 /**
  * @returns An authenticator with nothing in its memory.
  */
-export function createAuth({ sql, now, access }: AuthOptions): Auth {
+export function createAuth(
+  { sql, now, access, readToken }: AuthOptions,
+): Auth {
   const grants = createMemory(now);
   return {
     async authenticate(secret) {
+      if (!secret.startsWith("weir_")) {
+        const grant = await grants.get(
+          `token:${secret}`,
+          () => ofToken(secret),
+        );
+        return grant && now().getTime() < grant.expires_ms! ? grant : null;
+      }
       const grant = await grants.get(
         `key:${secret}`,
         () => findKey(sql, secret),
@@ -82,6 +100,26 @@ export function createAuth({ sql, now, access }: AuthOptions): Auth {
       grants.get(`session:${token}`, () => findSession(sql, token)),
     forgetSession: (token) => grants.forget(`session:${token}`),
   };
+
+  async function ofToken(token: string): Promise<Grant | null> {
+    const claims = await readToken?.(token);
+    if (!claims) return null;
+    const { account_uuid, role, user_id, expires_ms } = claims;
+    const account = await findAccount(sql, account_uuid);
+    if (account === null) return null;
+    const hash = createHash("sha256").update(token).digest("hex");
+    return {
+      credential: `token:${hash.slice(0, 16)}`,
+      account_id: account.account_id,
+      account_uuid,
+      account_name: account.name,
+      time_zone: account.time_zone,
+      user_id,
+      role,
+      scopes: ROLE_SCOPES[role],
+      expires_ms,
+    };
+  }
 }
 
 /** Holds what was granted for {@linkcode GRANT_MS_MAX}, and asks once for many at a time. */
@@ -120,7 +158,8 @@ function createMemory(now: () => Date) {
 }
 
 /**
- * Lets in whoever has a scope (or `admin`): by `Authorization: Bearer` with an API key,
+ * Lets in whoever has a scope (or `admin`): by `Authorization: Bearer` with an API key
+ * or a token of the identity provider,
  * or by the session of a browser, which may write only from our own pages. Whatever
  * was read goes to the access log; what was exported is there before it goes out.
  *

@@ -65,6 +65,10 @@ export const ERRORS = {
     title: "Cannot keep more files of an account until some expire",
   },
   internal: { status: 500, title: "Cannot answer because of an error of ours" },
+  identity_unavailable: {
+    status: 503,
+    title: "Cannot reach the identity provider",
+  },
   unavailable: { status: 503, title: "Cannot reach the database" },
   streams_full: { status: 503, title: "Cannot open more streams here" },
   overloaded: { status: 503, title: "Cannot take in more at the moment" },

@@ -699,7 +699,12 @@ export function errorsOf(
   const codes: ErrorCode[] = ["internal", "stopping"];
   if (scope !== null) {
     codes.push("unauthenticated", "insufficient_scope");
-    codes.push("unavailable", "query_timeout", "rate_limited");
+    codes.push(
+      "identity_unavailable",
+      "unavailable",
+      "query_timeout",
+      "rate_limited",
+    );
     // A session's, which other clients do not have.
     if (method !== "GET" && !key) codes.push("cross_site_request");
   }

@@ -12,9 +12,11 @@ import { createAuth } from "../routes/_auth.ts";
 import { createCache } from "../routes/_cache.ts";
 import { createHub } from "../routes/_hub.ts";
 import { createLimiter, POLICIES } from "../routes/_limit.ts";
+import { createTokenReader } from "../routes/_token.ts";
 import { createApp, type Deps } from "../routes/app.ts";
 import { documented } from "./documented.ts";
 import type { World } from "./harness.ts";
+import { TRUST } from "./tokens.ts";
 
 /** Where the app of a test believes to be reached. */
 export const PUBLIC_URL = "http://weir.test";
@@ -51,7 +53,12 @@ export function depsWith(world: World, deps: Partial<Deps> = {}): Deps {
   world.atEnd.push(access.close);
   return {
     sql,
-    auth: createAuth({ sql, now, access }),
+    auth: createAuth({
+      sql,
+      now,
+      access,
+      readToken: createTokenReader(TRUST, now),
+    }),
     access,
     slow: sql,
     store: postgresStore(sql),

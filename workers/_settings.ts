@@ -33,6 +33,19 @@ const Settings = z.object({
   DATABASE_URL_DIRECT: DatabaseUrl.optional(),
   PUBLIC_URL: z.url({ protocol: /^https?$/, error: "Must be http(s)://…" })
     .transform((url) => url.replace(/\/+$/, "")).optional(),
+  /** Where the identity provider publishes its keys. */
+  AUTH_JWKS_URL: z.url({ protocol: /^https?$/, error: "Must be https://…" })
+    .refine(
+      (url) =>
+        url.startsWith("https:") ||
+        ["localhost", "127.0.0.1", "[::1]"].includes(new URL(url).hostname),
+      "Must be https://…: whoever answers says who is who",
+    ).optional(),
+  /** What it signs with instead, HS256: no fewer bits than the hash has. */
+  AUTH_JWT_SECRET: z.string().min(32, "Must have at least 32 characters")
+    .optional(),
+  AUTH_ISSUER: z.string().optional(),
+  AUTH_AUDIENCE: z.string().default("authenticated"),
   LOG_LEVEL: z.enum(LOG_LEVELS).optional(),
   CHROMIUM_PATH: z.string().optional(),
   CHROMIUM_URL: z.url({ protocol: /^wss?$/, error: "Must be ws(s)://…" })
@@ -48,6 +61,13 @@ const Settings = z.object({
   TRUSTED_PROXIES: z.string().regex(/^\d$/, "Must be a number below 10")
     .transform(Number).default(0),
 }).superRefine((settings, ctx) => {
+  if (settings.AUTH_JWKS_URL && settings.AUTH_JWT_SECRET) {
+    ctx.addIssue({
+      code: "custom",
+      path: ["AUTH_JWT_SECRET"],
+      message: "Must not be set beside AUTH_JWKS_URL: one says who is who",
+    });
+  }
   for (const [name, other] of NOT_WITHOUT) {
     if (!settings[name] || settings[other]) continue;
     ctx.addIssue({

@@ -8,6 +8,7 @@ import { createAccount, createKey, ROLE_SCOPES } from "../../db/access.ts";
 import { type Scope, SCOPES } from "../../db/schema.ts";
 import { GRANT_MS_MAX, mayRead, ownerOf } from "../../routes/_auth.ts";
 import { SAME_ORIGIN } from "../app.ts";
+import { badTokens, signToken } from "../tokens.ts";
 import { dbTest, type World } from "../harness.ts";
 import {
   type Answer,
@@ -268,12 +269,23 @@ for (const [name, { path, json, ...route }] of Object.entries(API)) {
       assertProblem(answer, 401, "unauthenticated", what);
     }
 
+    const said = { account: world.account.account_uuid, role: "admin" };
+    for (const [what, token] of Object.entries(await badTokens(said))) {
+      assertProblem(await ask(world, token), 401, "unauthenticated", what);
+    }
+    const token = await signToken(said);
+    strictEqual((await ask(world, token)).status, route.good);
+
     const revoked = await keyWith(world, { scopes: [...SCOPES] });
     strictEqual((await ask(world, revoked)).status, route.good);
     const id = revoked.split("_")[1]!;
     await world.sql`
       update weir.api_key set revoked_at = now() where key_id = ${id}`;
     pass(world, GRANT_MS_MAX);
+    assertProblem(await ask(world, revoked), 401, "unauthenticated");
+    pass(world, 400_000);
+    const late = await ask(world, token);
+    assertProblem(late, 401, "unauthenticated", "a token that has ended");
     assertProblem(await ask(world, revoked), 401, "unauthenticated");
   });
 
@@ -293,7 +305,11 @@ for (const [name, { path, json, ...route }] of Object.entries(API)) {
 
   dbTest(`${name} keeps accounts and owners apart`, async (world) => {
     await put(world, { ...DEFINITION, owner_id: "ada" });
-    const { account_id } = await createAccount(world.sql, "Other", "UTC");
+    const { account_id, account_uuid } = await createAccount(
+      world.sql,
+      "Other",
+      "UTC",
+    );
     const other = await createKey(world.sql, account_id, {
       scopes: [...SCOPES],
     });
@@ -303,7 +319,16 @@ for (const [name, { path, json, ...route }] of Object.entries(API)) {
       await keyWith(world, { ...member, userId: "" }),
       await keyWith(world, member),
     ];
+    const theirs = { account: account_uuid, role: "admin" };
+    const mine = { account: world.account.account_uuid };
     route.otherAccount(await ask(world, other));
+    route.otherAccount(await ask(world, await signToken(theirs)));
+    if (ROLE_SCOPES.member.includes(route.scope)) {
+      const token = await signToken({ ...mine, sub: "bob" });
+      route.notOwner(await ask(world, token));
+      const own = await ask(world, await signToken({ ...mine, sub: "ada" }));
+      strictEqual(own.status, route.good, own.text);
+    }
     for (const key of notOwners) route.notOwner(await ask(world, key));
     if (route.adminsOnly) return;
     const owner = await keyWith(world, { ...member, userId: "ada" });

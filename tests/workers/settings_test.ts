@@ -7,6 +7,7 @@ Deno.test("readSettings() needs nothing, and takes what is empty for not set", (
     DATA_DIR: ".data",
     RATE_LIMIT_PER_MINUTE: 60,
     TRUSTED_PROXIES: 0,
+    AUTH_AUDIENCE: "authenticated",
   };
   deepStrictEqual(readSettings({}), defaults);
   deepStrictEqual(readSettings({ PORT: "", HOST: "", OTHER: "1" }), defaults);
@@ -25,6 +26,7 @@ Deno.test("readSettings() takes what is right", () => {
       UPSTASH_REDIS_REST_TOKEN: "token",
       RATE_LIMIT_PER_MINUTE: "600",
       TRUSTED_PROXIES: "1",
+      AUTH_JWKS_URL: "http://localhost:1/auth/v1/.well-known/jwks.json",
     }),
     {
       PORT: 0,
@@ -38,6 +40,8 @@ Deno.test("readSettings() takes what is right", () => {
       UPSTASH_REDIS_REST_TOKEN: "token",
       RATE_LIMIT_PER_MINUTE: 600,
       TRUSTED_PROXIES: 1,
+      AUTH_AUDIENCE: "authenticated",
+      AUTH_JWKS_URL: "http://localhost:1/auth/v1/.well-known/jwks.json",
     },
   );
 });
@@ -45,6 +49,8 @@ Deno.test("readSettings() takes what is right", () => {
 for (
   const [name, value] of [
     ["PORT", "65536"],
+    ["AUTH_JWKS_URL", "http://id.example/jwks.json"],
+    ["AUTH_JWT_SECRET", "too short"],
     ["PORT", "80a"],
     ["PORT", "-1"],
     ["DATABASE_URL", "mysql://u:hunter2@db/weir"],
