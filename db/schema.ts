@@ -1229,8 +1229,7 @@ export const ExportJob = z.strictObject({
   percent: z.int().min(0).max(100),
   request: z.record(z.string(), z.unknown()).describe("What was asked for"),
   requested_by: z.string().nullable()
-    .describe("A user; null: a machine of the account, or a schedule"),
-  schedule_id: Uuid.nullable(),
+    .describe("A user; null: a machine of the account"),
   requested_at: UtcInstant,
   started_at: UtcInstant.nullable(),
   finished_at: UtcInstant.nullable(),

@@ -432,9 +432,8 @@ export type ExportJob = {
   percent: number;
   /** What was asked for */
   request: Record<string, unknown>;
-  /** A user; null: a machine of the account, or a schedule */
+  /** A user; null: a machine of the account */
   requested_by: string | null;
-  schedule_id: string | null;
   requested_at: string;
   started_at: string | null;
   finished_at: string | null;

@@ -17,8 +17,7 @@ create table export_job (
   job_id        uuid primary key default gen_random_uuid(),
   account_id    int not null references account,
   workflow_id   int not null references workflow,
-  user_id       text,                                            -- who asked; null: a machine, or a schedule
-  schedule_id   uuid,
+  user_id       text,                                            -- who asked; null: a machine
   request       jsonb not null,                                  -- ExportQuery of db/schema.ts
   status        text not null default 'queued' check (status in ('queued', 'running', 'done', 'failed', 'cancelled')),
   percent       smallint not null default 0 check (percent between 0 and 100),
@@ -53,34 +52,3 @@ create table export_chunk (
   primary key (job_id, attempt, position)
 );
 alter table export_chunk alter bytes set storage external;
-
--- A report that is sent to a webhook every week or month.
-create table export_schedule (
-  schedule_id   uuid primary key default gen_random_uuid(),
-  account_id    int not null references account,
-  workflow_id   int not null references workflow,
-  name          text not null,
-  definition    jsonb not null,                                  -- ScheduleDefinition of db/schema.ts
-  secret        text not null,                                   -- signs what is sent; shown once
-  next_at       timestamptz,                                     -- null: disabled
-  disabled      text,                                            -- why, where we did it
-  failures      smallint not null default 0,                     -- deliveries in a row that were given up
-  created_at    timestamptz not null default now(),
-  unique (workflow_id, name)
-);
-create index export_schedule_due on export_schedule (next_at) where next_at is not null;
-
--- What has to reach a webhook, once its file is there.
-create table export_delivery (
-  delivery_id   uuid primary key default gen_random_uuid(),
-  schedule_id   uuid not null references export_schedule on delete cascade,
-  job_id        uuid not null references export_job on delete cascade,
-  attempts      smallint not null default 0,
-  not_before    timestamptz not null default now(),
-  created_at    timestamptz not null default now(),
-  delivered_at  timestamptz,
-  given_up_at   timestamptz,
-  error         text                                             -- of the last attempt
-);
-create index export_delivery_open on export_delivery (not_before) where delivered_at is null and given_up_at is null;
-create index export_delivery_by_schedule on export_delivery (schedule_id, created_at desc);

@@ -103,7 +103,7 @@ set search_path = weir, pg_temp
 return json_build_object(
   'job_id', j.job_id, 'workflow_id', (select w.workflow_uuid from workflow w where w.workflow_id = j.workflow_id),
   'status', j.status, 'percent', j.percent, 'request', j.request, 'requested_by', j.user_id,
-  'schedule_id', j.schedule_id, 'requested_at', iso_instant(j.requested_at), 'started_at', iso_instant(j.started_at),
+  'requested_at', iso_instant(j.requested_at), 'started_at', iso_instant(j.started_at),
   'finished_at', iso_instant(j.finished_at), 'expires_at', iso_instant(j.expires_at), 'attempts', j.attempts,
   'error', j.error, 'attempt', j.attempt,
   'signature', case when j.status = 'done' then export_signature(j.secret, j.job_id, j.expires_at) end,
@@ -253,27 +253,16 @@ begin
 end $$;
 
 -- finish_export(job, attempt, file, keep_hours): true when the caller's file is the job's now; once for every job.
--- Where a schedule waits for it, it is to be sent.
 create or replace function finish_export(job uuid, attempt uuid, file jsonb, keep_hours int) returns boolean
 language plpgsql
 set search_path = weir, pg_temp as $$
-declare
-  schedule  uuid;
 begin
   update export_job j set status = 'done', percent = 100, finished_at = clock_timestamp(), lease_until = null,
     expires_at = clock_timestamp() + keep_hours * interval '1 hour', error = null,
     file_name = file->>'name', media_type = file->>'media_type', bytes = (file->>'bytes')::bigint,
     rows = (file->>'rows')::bigint, sha256 = decode(file->>'sha256', 'hex')
-  where j.job_id = job and j.attempt = finish_export.attempt and j.status = 'running'
-  returning j.schedule_id into schedule;
-  if not found then
-    return false;
-  end if;
-  if schedule is not null then
-    insert into export_delivery (schedule_id, job_id) values (schedule, job);
-    perform pg_notify('export_requested', '');
-  end if;
-  return true;
+  where j.job_id = job and j.attempt = finish_export.attempt and j.status = 'running';
+  return found;
 end $$;
 
 -- fail_export(job, attempt, reason, is_final, rest_seconds, attempts_max): takes note of a failure; the job rests and

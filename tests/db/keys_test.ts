@@ -10,7 +10,7 @@ dbTest(
       and a.attname = 'workflow_id'`;
     const below = tables.map(({ name }) => name).filter((name) =>
       // These are of the account, and few: they would be everywhere.
-      !["workflow", "refresh_request", "export_job", "export_schedule"]
+      !["workflow", "refresh_request", "export_job"]
         .includes(name)
     );
     ok(below.includes("event") && below.includes("quality_count"));
