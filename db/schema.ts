@@ -421,6 +421,30 @@ function isTimeZone(zone: string): boolean {
   }
 }
 
+/** Light, dark, or as the reader's system is. */
+export const THEMES = ["system", "light", "dark"] as const;
+export type Theme = (typeof THEMES)[number];
+
+/** Ranges that move with the day, all but the last month end today. */
+export const PRESETS = [
+  "today",
+  "7d",
+  "30d",
+  "90d",
+  "month",
+  "last_month",
+] as const;
+
+/** Body and answer of `/me/preferences`; what is left out is its default. */
+export const Preferences = z.strictObject({
+  time_zone: TimeZone.nullable().default(null)
+    .describe("What days are days of; null: the account's zone"),
+  theme: z.enum(THEMES).default("system"),
+  default_range: z.enum(PRESETS).default("30d")
+    .describe("Shown where the address names no range"),
+}).meta({ id: "Preferences" });
+export type Preferences = z.infer<typeof Preferences>;
+
 export const ATTRIBUTIONS = ["cohort", "event"] as const;
 export type Attribution = (typeof ATTRIBUTIONS)[number];
 

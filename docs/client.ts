@@ -606,6 +606,14 @@ export type Period = {
   unit: "execution" | "contact";
 };
 
+export type Preferences = {
+  /** What days are days of; null: the account's zone */
+  time_zone: string | null;
+  theme: "system" | "light" | "dark";
+  /** Shown where the address names no range */
+  default_range: "today" | "7d" | "30d" | "90d" | "month" | "last_month";
+};
+
 /** A problem as of RFC 9457 */
 export type Problem = {
   /** urn:weir:error: and the code */
@@ -1260,6 +1268,21 @@ export function createClient(options: ClientOptions) {
         options,
         "DELETE",
         `/api/v1/contacts/${encodeURIComponent(contact_id)}`,
+      )).json();
+    },
+    /** Read what whoever asks prefers */
+    async readPreferences(): Promise<Preferences> {
+      return await (await send(options, "GET", `/api/v1/me/preferences`))
+        .json();
+    },
+    /** Choose what is preferred */
+    async writePreferences(body: Preferences): Promise<Preferences> {
+      return await (await send(
+        options,
+        "PUT",
+        `/api/v1/me/preferences`,
+        {},
+        body,
       )).json();
     },
     /** Read who read and exported what */

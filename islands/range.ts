@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Preferences } from "../db/schema.ts";
+
 /** Both dates included, `YYYY-MM-DD`. */
 export interface DateRange {
   start_date: string;
@@ -18,7 +20,7 @@ export const PRESETS = [
   "90d",
   "month",
   "last_month",
-] as const;
+] as const satisfies readonly Preferences["default_range"][];
 export type Preset = (typeof PRESETS)[number];
 
 /** What is shown when neither the URL nor the reader's preferences name a range. */

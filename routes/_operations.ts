@@ -27,6 +27,7 @@ import {
   ExportList,
   ExportParameters,
   Funnel,
+  Preferences,
   Quality,
   QualityQuery,
   Readiness,
@@ -484,6 +485,28 @@ export const OPERATIONS: Record<string, Operation> = {
     answers: { 200: json("How many had it", ErasedContact) },
     errors: ["forbidden"],
     example: { path: { contact_id: "contact-1" } },
+  },
+  "GET /api/v1/me/preferences": {
+    id: "readPreferences",
+    tag: "Account",
+    summary: "Read what whoever asks prefers",
+    description:
+      "Of the user that the credential acts for; of all who act for the account without a user, together.",
+    scope: "analytics:read",
+    answers: { 200: json("What was chosen, or the defaults", Preferences) },
+    example: {},
+  },
+  "PUT /api/v1/me/preferences": {
+    id: "writePreferences",
+    tag: "Account",
+    summary: "Choose what is preferred",
+    description: "The body is the whole: what is left out becomes its default.",
+    scope: "analytics:read",
+    body: { "application/json": Preferences },
+    answers: { 200: json("What is kept now", Preferences) },
+    example: {
+      body: { time_zone: "Europe/Paris", theme: "dark", default_range: "7d" },
+    },
   },
   "GET /api/v1/access-log": {
     id: "readAccessLog",

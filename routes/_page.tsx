@@ -16,9 +16,10 @@ import {
 import { useContext } from "preact/hooks";
 import { renderToString } from "preact-render-to-string";
 import type { Grant } from "../db/access.ts";
+import { type Theme, THEMES } from "../db/schema.ts";
 import type { Sql } from "../db/client.ts";
 import type { Manifest } from "../islands/build.ts";
-import { type Theme, themeOf, THEMES } from "./theme.ts";
+import { themeOf } from "./theme.ts";
 import { PAGE_TEXT } from "../islands/text.ts";
 
 /** What a page knows of the request for it. */

@@ -36,6 +36,7 @@ import { createRequestCounter, metrics } from "./metrics.ts";
 import { docs } from "./docs.tsx";
 import { openapi } from "./openapi.ts";
 import { overview } from "./overview.tsx";
+import { preferences } from "./preferences.ts";
 import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
 import { session } from "./session.ts";
@@ -146,6 +147,7 @@ function api(deps: Deps, reads: Reads): Hono {
   app.route("/workflows", executions(deps));
   app.route("/workflows", exports(deps));
   app.route("/contacts", contacts(deps));
+  app.route("/me", preferences(deps));
   app.route("/access-log", accessLog(deps));
   return app;
 }

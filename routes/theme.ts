@@ -8,13 +8,11 @@
 import { type Context, Hono } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { z } from "zod";
+import { type Theme, THEMES } from "../db/schema.ts";
 import { refuseOtherSites } from "./_auth.ts";
 import type { Deps } from "./app.ts";
 
-/** What can be chosen; `system` is no cookie. */
-export const THEMES = ["system", "light", "dark"] as const;
-export type Theme = (typeof THEMES)[number];
-
+/** `system` is no cookie. */
 const COOKIE = "weir_theme";
 
 const YEAR_SECONDS = 31_536_000;

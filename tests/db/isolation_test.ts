@@ -116,6 +116,13 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
     (await sql<{ bytes: unknown }[]>`
       select weir.read_export_chunk(${account}, ${exported}, ${attempt}, 0) as bytes`)
       .filter(({ bytes }) => bytes !== null),
+  write_preferences: async (sql, { account }) =>
+    (await sql`select weir.write_preferences(${account}, 'ada',
+      '{"theme":"dark","default_range":"7d"}') as chosen`)
+      .filter(({ chosen }) => chosen !== null),
+  read_preferences: async (sql, { account }) =>
+    (await sql`select weir.read_preferences(${account}, 'ada') as chosen`)
+      .filter(({ chosen }) => chosen !== null),
   erase_contact: async (sql, { account }) =>
     (await sql<{ erased: Record<string, number> }[]>`
       select weir.erase_contact(${account}, ${CONTACT}) as erased`)
@@ -268,7 +275,9 @@ dbTest(
       ok(found.length > 0, `${name} finds what is there`);
       for (const account of [null, 0, -1, 2_147_483_647, mine.account]) {
         // A list is of whoever asks; what is asked about by its id is the other's.
-        if (/listing|log/.test(name) && account === mine.account) continue;
+        if (/listing|log|preferences/.test(name) && account === mine.account) {
+          continue;
+        }
         const answer = await call(world.web, { ...theirs, account })
           .catch((error) => {
             // To refuse is as good: an account that is none breaks a constraint.
@@ -293,6 +302,7 @@ async function everything(sql: Sql, { account }: Subject): Promise<unknown> {
     union all select to_jsonb(r) from weir.refresh_request r join weir.workflow w using (workflow_id)
       where account_id = ${account}
     union all select to_jsonb(j) from weir.export_job j where account_id = ${account}
+    union all select to_jsonb(p) from weir.preference p where account_id = ${account}
     union all select to_jsonb(l) from weir.access_log l where account_id = ${account}
     order by 1`;
 }

@@ -83,6 +83,17 @@ function exportRoutes(): Record<string, ApiRoute> {
   };
 }
 
+function ownPreferences(): ApiRoute {
+  const isDefault = (answer: Answer) => strictEqual(answer.status, 200);
+  return {
+    scope: "analytics:read",
+    path: "/api/v1/me/preferences",
+    good: 200,
+    otherAccount: isDefault,
+    notOwner: isDefault,
+  };
+}
+
 function seesNoWorkflow(answer: Answer): void {
   strictEqual(answer.status, 200);
   deepStrictEqual(answer.json.workflows, []);
@@ -157,6 +168,9 @@ const API: Record<string, ApiRoute> = {
     notOwner: (answer) => assertProblem(answer, 403, "forbidden"),
   },
   ...exportRoutes(),
+  // Everybody has their own, and nobody another's: preferences_test.ts.
+  "GET /api/v1/me/preferences": ownPreferences(),
+  "PUT /api/v1/me/preferences": { ...ownPreferences(), json: {} },
   // The same answer wherever nobody knows the contact; admins alone may ask.
   "DELETE /api/v1/contacts/:contact_id": {
     scope: "admin",
