@@ -64,6 +64,7 @@ const USAGE = `Usage: deno task COMMAND
   account    create NAME [--time-zone ZONE]
   key        create --account ID --scopes ${SCOPES.join(",")}
              [--user ID] [--role ${ROLES.join("|")}]
+             list --account ID; revoke KEY_ID --account ID
   sign-in    --account ID [--user ID] [--role ${ROLES.join("|")}]
   webhook    create --account ID, an address for GitHub to report runs to
   audit      recompute every number from below; exit 1 if any differs

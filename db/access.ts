@@ -104,6 +104,53 @@ export async function createKey(
   return `weir_${id}_${secret}`;
 }
 
+/** A key, as it may be told of. */
+export interface KeyListing {
+  key_id: string;
+  scopes: Scope[];
+  user_id: string | null;
+  role: Role;
+  created_at: string;
+  /** To the minute; `null`: never. */
+  last_used_at: string | null;
+  revoked_at: string | null;
+}
+
+/**
+ * Lists the keys of an account, the oldest first; of each what is not secret.
+ *
+ * @param sql Client of the owner.
+ * @param accountId Whose.
+ */
+export async function listKeys(
+  sql: Sql,
+  accountId: number,
+): Promise<KeyListing[]> {
+  return await sql<KeyListing[]>`
+    select key_id, scopes, user_id, role, weir.iso_instant(created_at) as created_at,
+      weir.iso_instant(last_used_at) as last_used_at, weir.iso_instant(revoked_at) as revoked_at
+    from weir.api_key where account_id = ${accountId} order by api_key.created_at, key_id`;
+}
+
+/**
+ * Revokes a key: within 4 s it opens nothing, at no server. Twice is harmless.
+ *
+ * @param sql Client of the owner.
+ * @param accountId Whose it must be.
+ * @param keyId The part of it between its underscores.
+ * @returns Whether the account has such a key.
+ */
+export async function revokeKey(
+  sql: Sql,
+  accountId: number,
+  keyId: string,
+): Promise<boolean> {
+  const rows = await sql`
+    update weir.api_key set revoked_at = coalesce(revoked_at, now())
+    where account_id = ${accountId} and key_id = ${keyId} returning 1`;
+  return rows.length > 0;
+}
+
 /**
  * Finds what a key grants.
  *

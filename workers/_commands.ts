@@ -13,6 +13,8 @@ import {
   createKey,
   createSignInLink,
   findAccount,
+  listKeys,
+  revokeKey,
 } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
 import { createWebhook } from "../db/webhooks.ts";
@@ -53,24 +55,56 @@ export async function account({ args, sql, print }: Command): Promise<void> {
   print((await createAccount(sql, name, zone.data)).account_uuid);
 }
 
-/** `key create --account ID --scopes a,b [--user ID] [--role R]`: prints the key. */
+/**
+ * `key create --account ID --scopes a,b [--user ID] [--role R]` prints the key;
+ * `key list --account ID` a line a key, with all but its secret; `key revoke KEY_ID
+ * --account ID` the id of what opens nothing any more.
+ */
 export async function key({ args, sql, print }: Command): Promise<void> {
   const { values, positionals } = parse(args, {
     ...GRANT_FLAGS,
     scopes: { type: "string" },
   });
-  if (positionals.join(" ") !== "create") {
-    throw new UsageError("Cannot make a key: say `key create`");
+  const [verb, keyId, ...rest] = positionals;
+  const takes = verb === "revoke" ? 2 : 1;
+  if (
+    !["create", "list", "revoke"].includes(verb ?? "") ||
+    positionals.length !== takes || rest.length > 0
+  ) {
+    throw new UsageError(
+      "Cannot tell what to do with keys: say `key create`, `key list` or `key revoke KEY_ID`",
+    );
   }
+  if (verb === "create") return await makeKey(sql, values, print);
+  const { account_id } = await requireAccount(sql, values.account);
+  if (verb === "list") {
+    for (const one of await listKeys(sql, account_id)) {
+      print(JSON.stringify(one));
+    }
+    return;
+  }
+  // Who has the whole key at hand may give it: only its middle is looked at.
+  const id = /^weir_([0-9a-f]+)_/.exec(keyId!)?.[1] ?? keyId!;
+  if (!await revokeKey(sql, account_id, id)) {
+    throw new Error(`Cannot revoke the key: the account has none "${id}"`);
+  }
+  print(id);
+}
+
+async function makeKey(
+  sql: Sql,
+  flags: { account?: string; scopes?: string; user?: string; role?: string },
+  print: (line: string) => void,
+): Promise<void> {
   const scopes = z.array(z.enum(SCOPES)).min(1)
-    .safeParse(values.scopes?.split(",").map((scope) => scope.trim()) ?? []);
+    .safeParse(flags.scopes?.split(",").map((scope) => scope.trim()) ?? []);
   if (!scopes.success) {
     throw new UsageError(
       `Cannot make a key: --scopes takes any of ${SCOPES.join(",")}`,
     );
   }
-  const { account_id } = await requireAccount(sql, values.account);
-  const grant = { scopes: [...new Set(scopes.data)], ...grantOf(values) };
+  const { account_id } = await requireAccount(sql, flags.account);
+  const grant = { scopes: [...new Set(scopes.data)], ...grantOf(flags) };
   print(await createKey(sql, account_id, grant));
 }
 

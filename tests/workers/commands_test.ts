@@ -1,5 +1,6 @@
 import {
   deepStrictEqual,
+  doesNotMatch,
   match,
   ok,
   rejects,
@@ -13,7 +14,13 @@ import {
   signIn,
   UsageError,
 } from "../../workers/_commands.ts";
-import { beginSession, findAccount, findKey } from "../../db/access.ts";
+import {
+  beginSession,
+  createAccount,
+  findAccount,
+  findKey,
+} from "../../db/access.ts";
+import { SCOPES } from "../../db/schema.ts";
 import { admin, dbTest, urlOf, type World } from "../harness.ts";
 
 /** Runs a command and answers with what it printed. */
@@ -86,6 +93,34 @@ dbTest("key create prints a key for what was asked", async (world) => {
     ["member", "u1"],
   );
 });
+
+dbTest(
+  "key revoke ends a key of the account, and key list says so",
+  async (world) => {
+    const { sql, account } = world;
+    const { account_uuid: other } = await createAccount(sql, "Other", "UTC");
+    const id = world.key.split("_")[1]!;
+    const ofAccount = ["--account", account.account_uuid];
+    const list = async () =>
+      JSON.parse(await say(key, world, "list", ...ofAccount));
+    const { revoked_at, scopes } = await list();
+    deepStrictEqual([revoked_at, scopes], [null, [...SCOPES]]);
+
+    await rejects(
+      say(key, world, "revoke", id, "--account", other),
+      /Cannot revoke the key/,
+    );
+    ok(await findKey(sql, world.key));
+    strictEqual(await say(key, world, "revoke", world.key, ...ofAccount), id);
+    strictEqual(await findKey(sql, world.key), null);
+    const { revoked_at: first, ...rest } = await list();
+    ok(first);
+    doesNotMatch(JSON.stringify(rest), new RegExp(world.key.slice(-43)));
+    // The second time leaves the first.
+    strictEqual(await say(key, world, "revoke", id, ...ofAccount), id);
+    strictEqual((await list()).revoked_at, first);
+  },
+);
 
 dbTest("sign-in prints a link that works", async (world) => {
   const link = await say(
