@@ -50,7 +50,10 @@ const WAITING_MAX = 10_000;
  * @returns A tagged-template client.
  */
 export function connect(url: string, options: ConnectOptions): Sql {
-  const lifeline = createLifeline(options.waitingMax ?? WAITING_MAX);
+  const lifeline = createLifeline(
+    options.waitingMax ?? WAITING_MAX,
+    options.statementTimeoutMs,
+  );
   const sql = postgres(url, {
     // In the driver, and not in its types.
     ...{ socket: lifeline.socket },

@@ -6,6 +6,10 @@
  * it has been silent for long, it is asked on a connection of its own whether it
  * is there, which it answers at once however busy it is, and full.
  *
+ * A connection may also be forgotten on the way (a router's table of them is short) while
+ * new ones go through. So where statements are cut off, what was sent longer ago than any
+ * may take is given up too.
+ *
  * @module
  */
 
@@ -20,6 +24,9 @@ const PROBE_MS = 2_000;
 
 /** How often we look, and while Postgres is out of reach ask again, ms. */
 const BEAT_MS = 500;
+
+/** What Postgres cuts off it tells of within this, ms. */
+const CUT_OFF_MS = 2_000;
 
 /** `SSLRequest` of the protocol: anybody may ask, and is answered with one byte. */
 const ARE_YOU_THERE = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -46,7 +53,6 @@ type Query = Promise<unknown> & {
   executed: boolean;
   state: unknown;
   reject(reason: Error): void;
-  cancel(): void;
 };
 
 /** Of the driver's parsed options. */
@@ -68,13 +74,25 @@ export interface Lifeline {
   watch(sql: postgres.Sql): postgres.Sql;
 }
 
+/** Since when, ms of the process. */
+interface Wait {
+  /** The query has waited, or Postgres last said that it is there. */
+  silentSince: number;
+  /** It is seen to be on its way; `undefined`: it is not yet. */
+  sentAt?: number;
+}
+
 /**
  * @param waitingMax Queries beyond this are refused; each may hold megabytes.
+ * @param statementTimeoutMs After which Postgres cuts statements off; 0: never.
  * @returns A lifeline for one pool.
  */
-export function createLifeline(waitingMax: number): Lifeline {
+export function createLifeline(
+  waitingMax: number,
+  statementTimeoutMs: number,
+): Lifeline {
   const sockets = new Set<Socket>();
-  const waiting = new Map<Query, number>();
+  const waiting = new Map<Query, Wait>();
   let target: Target | undefined;
   let hosts = 0;
   let isDown = false;
@@ -85,8 +103,9 @@ export function createLifeline(waitingMax: number): Lifeline {
   function beat(): void {
     timer = undefined;
     const [longest] = waiting.values();
-    const silence = longest === undefined ? 0 : performance.now() - longest;
-    if (!isAsking && (isDown || silence > SILENCE_MS)) ask();
+    const silence = longest ? performance.now() - longest.silentSince : 0;
+    if (anyIsLost()) giveUp();
+    else if (!isAsking && (isDown || silence > SILENCE_MS)) ask();
     if (isDown || waiting.size > 0) schedule();
   }
 
@@ -95,6 +114,17 @@ export function createLifeline(waitingMax: number): Lifeline {
     timer = setTimeout(beat, BEAT_MS);
     // An outage is no reason to stay.
     if (isDown) Deno.unrefTimer(timer);
+  }
+
+  function anyIsLost(): boolean {
+    if (statementTimeoutMs === 0) return false;
+    const now = performance.now();
+    let isLost = false;
+    for (const [query, wait] of waiting) {
+      if (query.state !== null) wait.sentAt ??= now;
+      isLost ||= now - (wait.sentAt ?? now) > statementTimeoutMs + CUT_OFF_MS;
+    }
+    return isLost;
   }
 
   async function ask(): Promise<void> {
@@ -107,17 +137,16 @@ export function createLifeline(waitingMax: number): Lifeline {
     if (answers) {
       // It is busy: the next look comes after as long a silence again.
       const now = performance.now();
-      for (const query of waiting.keys()) waiting.set(query, now);
+      for (const wait of waiting.values()) wait.silentSince = now;
     }
     schedule();
   }
 
   function giveUp(): void {
-    for (const query of waiting.keys()) {
-      query.reject(new Unreachable());
-      // What the driver has not sent yet it forgets.
-      if (query.state === null) query.cancel();
-    }
+    // What is not sent yet is not cancelled: a connection that is being made for a query, and
+    // finds it cancelled, waits for an answer to nothing, and is lost to the pool. It is
+    // sent, and nobody listens.
+    for (const query of waiting.keys()) query.reject(new Unreachable());
     for (const socket of sockets) socket.destroy(new Unreachable());
   }
 
@@ -132,7 +161,7 @@ export function createLifeline(waitingMax: number): Lifeline {
       query.executed = true;
       return query.reject(problem);
     }
-    waiting.set(query, performance.now());
+    waiting.set(query, { silentSince: performance.now() });
     const forget = () => waiting.delete(query);
     Promise.prototype.then.call(query, forget, forget);
     schedule();

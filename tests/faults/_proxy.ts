@@ -4,7 +4,10 @@
  * @module
  */
 
-/** What becomes of bytes. Cut: connections end, and new ones are refused. */
+/**
+ * What becomes of bytes. Cut: connections end, and new ones are refused. Blackhole: they
+ * are lost, and a connection that lost some ends with it, as TCP would see to.
+ */
 export type Weather = "good" | "cut" | "blackhole" | "truncate";
 
 /** Between a client and a server. */
@@ -16,6 +19,8 @@ export interface Proxy extends Disposable {
   delayMs: number;
   /** Ends all connections at once. */
   cut(): void;
+  /** Loses what is sent on the connections that there are, for ever; new ones get through. */
+  forget(): void;
 }
 
 /** Bytes that get through of what is truncated, before the connection ends. */
@@ -32,10 +37,25 @@ export function openProxy(target: string): Proxy {
   const open = new Set<Deno.TcpConn>();
   const url = new URL(target);
   url.host = `127.0.0.1:${listener.addr.port}`;
+  /** Connections that bytes were lost of, or will be. */
+  const lossy = new Set<Deno.TcpConn>();
+  let weather: Weather = "good";
   const proxy: Proxy = {
     url: url.href,
-    weather: "good",
+    get weather() {
+      return weather;
+    },
+    set weather(next) {
+      if (weather === "blackhole") {
+        lossy.forEach(close);
+        lossy.clear();
+      }
+      weather = next;
+    },
     delayMs: 0,
+    forget() {
+      for (const connection of open) lossy.add(connection);
+    },
     cut() {
       open.forEach(close);
     },
@@ -61,7 +81,8 @@ export function openProxy(target: string): Proxy {
         if (proxy.delayMs > 0) {
           await new Promise((resolve) => setTimeout(resolve, proxy.delayMs));
         }
-        if (proxy.weather === "blackhole") continue;
+        if (proxy.weather === "blackhole") lossy.add(from);
+        if (lossy.has(from)) continue;
         const end = proxy.weather === "truncate"
           ? Math.min(length, TRUNCATED_BYTES)
           : length;

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { createAccount, createKey } from "../../db/access.ts";
 import { connect } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
@@ -24,6 +24,9 @@ import { openProxy } from "./_proxy.ts";
 
 /** Silence of 2 s, a beat, a probe of 2 s, and a busy machine: no request waits longer, ms. */
 const ANSWER_MS_MAX = 8_000;
+
+/** No answer by then is none, ms. */
+const HUNG_MS = 30_000;
 
 /** How soon all is well after a fault is over, ms. */
 const RECOVERY_MS_MAX = 10_000;
@@ -68,6 +71,7 @@ async function report(
       "content-type": "application/json",
     },
     body: JSON.stringify(events),
+    signal: AbortSignal.timeout(HUNG_MS),
   });
   const text = await response.text();
   const { status } = response;
@@ -149,7 +153,9 @@ dbTest(
         `${weather}: ${ledger.slowestMs} ms`,
       );
       strictEqual(ledger.statuses.has(503), weather !== "delay", weather);
-      const ready = await fetch(`${server.url}/readyz`);
+      const ready = await fetch(`${server.url}/readyz`, {
+        signal: AbortSignal.timeout(HUNG_MS),
+      });
       await ready.body?.cancel();
       strictEqual(ready.status, weather === "delay" ? 200 : 503, weather);
 
@@ -173,6 +179,23 @@ dbTest(
     console.info(say.join("\n"));
     server.process.kill("SIGTERM");
     strictEqual((await server.process.status).code, 0);
+  },
+);
+
+dbTest(
+  "a connection that was forgotten on the way is given up, though Postgres is there",
+  async (world) => {
+    using proxy = openProxy(world.database_url);
+    const client = connect(proxy.url, { max: 1, statementTimeoutMs: 500 });
+    try {
+      await client`select 1`;
+      proxy.forget();
+      await rejects(client`select 2`, { code: "ECONNRESET" });
+      const [row] = await client`select 3 as three`;
+      strictEqual(row!.three, 3);
+    } finally {
+      await client.end({ timeout: 1 });
+    }
   },
 );
 
