@@ -27,6 +27,9 @@ const BRANCHES_PERCENT_MIN = 80;
 /** Tests that measure time or kill processes run one after the other. */
 const ALONE = /^tests\/(faults|e2e)\//;
 
+/** Tests that take minutes begin first, so that none is left to run alone at the end. */
+const LONG = /fold_property|live_property|routes\/(auth|fuzz|stream)_test/;
+
 /** Tests that need the oldest Postgres we promise to run on, and pg_cron. */
 const CRON = /^tests\/cron\//;
 
@@ -87,7 +90,8 @@ async function runAll(
 ): Promise<boolean> {
   await Deno.remove(COVERAGE, { recursive: true }).catch(() => {});
   const count: Count = { passed: 0, failed: 0 };
-  const others = files.filter((file) => !CRON.test(file));
+  const others = files.filter((file) => !CRON.test(file))
+    .sort((a, b) => Number(LONG.test(b)) - Number(LONG.test(a)));
   for (
     const [group, ...parallel] of [
       [others.filter((file) => !ALONE.test(file)), "--parallel"],
