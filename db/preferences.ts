@@ -5,10 +5,14 @@
  */
 
 import type { Sql } from "./client.ts";
-import { Preferences } from "./schema.ts";
+import type { Preferences } from "./schema.ts";
 
-/** What counts until somebody chooses: each field's default. */
-const DEFAULTS = Preferences.parse({});
+/** What counts until somebody chooses. */
+export const DEFAULTS: Preferences = {
+  time_zone: null,
+  theme: "system",
+  default_range: "30d",
+};
 
 /**
  * Reads what somebody prefers.

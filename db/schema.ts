@@ -435,12 +435,12 @@ export const PRESETS = [
   "last_month",
 ] as const;
 
-/** Body and answer of `/me/preferences`; what is left out is its default. */
+/** Body and answer of `/me/preferences`. */
 export const Preferences = z.strictObject({
-  time_zone: TimeZone.nullable().default(null)
+  time_zone: TimeZone.nullable()
     .describe("What days are days of; null: the account's zone"),
-  theme: z.enum(THEMES).default("system"),
-  default_range: z.enum(PRESETS).default("30d")
+  theme: z.enum(THEMES),
+  default_range: z.enum(PRESETS)
     .describe("Shown where the address names no range"),
 }).meta({ id: "Preferences" });
 export type Preferences = z.infer<typeof Preferences>;

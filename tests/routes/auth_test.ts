@@ -5,6 +5,7 @@ import {
   strictEqual,
 } from "node:assert/strict";
 import { createAccount, createKey, ROLE_SCOPES } from "../../db/access.ts";
+import { DEFAULTS } from "../../db/preferences.ts";
 import { type Scope, SCOPES } from "../../db/schema.ts";
 import { GRANT_MS_MAX, mayRead, ownerOf } from "../../routes/_auth.ts";
 import { SAME_ORIGIN } from "../app.ts";
@@ -170,7 +171,7 @@ const API: Record<string, ApiRoute> = {
   ...exportRoutes(),
   // Everybody has their own, and nobody another's: preferences_test.ts.
   "GET /api/v1/me/preferences": ownPreferences(),
-  "PUT /api/v1/me/preferences": { ...ownPreferences(), json: {} },
+  "PUT /api/v1/me/preferences": { ...ownPreferences(), json: DEFAULTS },
   // The same answer wherever nobody knows the contact; admins alone may ask.
   "DELETE /api/v1/contacts/:contact_id": {
     scope: "admin",

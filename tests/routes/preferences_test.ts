@@ -1,11 +1,10 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { createAccount, createKey } from "../../db/access.ts";
+import { DEFAULTS } from "../../db/preferences.ts";
 import { dbTest } from "../harness.ts";
 import { assertProblem, send } from "./_requests.ts";
 
 const PATH = "/api/v1/me/preferences";
-
-const DEFAULTS = { time_zone: null, theme: "system", default_range: "30d" };
 
 const CHOSEN = {
   time_zone: "Asia/Kolkata",
@@ -39,10 +38,11 @@ dbTest(
       const answer = await send(world, "GET", PATH, { key: stranger });
       deepStrictEqual(answer.json, DEFAULTS);
     }
-    // The whole: what is left out is its default again.
-    await send(world, "PUT", PATH, { key: ada, json: { theme: "light" } });
-    const again = await send(world, "GET", PATH, { key: ada });
-    deepStrictEqual(again.json, { ...DEFAULTS, theme: "light" });
+    await send(world, "PUT", PATH, { key: ada, json: DEFAULTS });
+    deepStrictEqual(
+      (await send(world, "GET", PATH, { key: ada })).json,
+      DEFAULTS,
+    );
   },
 );
 
@@ -50,12 +50,14 @@ dbTest("PUT /me/preferences refuses what is no choice", async (world) => {
   for (
     const [path, json] of Object.entries({
       time_zone: { time_zone: "Mars/Olympus" },
-      theme: { theme: "pink" },
+      theme: { theme: undefined },
       default_range: { default_range: "5d" },
       "": { user_id: "bob" },
     })
   ) {
-    const answer = await send(world, "PUT", PATH, { json });
+    const answer = await send(world, "PUT", PATH, {
+      json: { ...CHOSEN, ...json },
+    });
     assertProblem(answer, 400, "invalid_request");
     strictEqual(answer.json.errors[0].path, path);
   }
