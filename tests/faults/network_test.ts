@@ -191,8 +191,12 @@ dbTest(
       await client`select 1`;
       proxy.forget();
       await rejects(client`select 2`, { code: "ECONNRESET" });
-      const [row] = await client`select 3 as three`;
-      strictEqual(row!.three, 3);
+      // What is asked before the driver has heard of it goes the same way.
+      await until(
+        "another connection is made",
+        () => client`select 3`.then(() => true, () => false),
+        RECOVERY_MS_MAX / 1_000,
+      );
     } finally {
       await client.end({ timeout: 1 });
     }
