@@ -183,13 +183,6 @@ export async function createSignInLink(
   return token;
 }
 
-/** Whether a sign-in link would begin a session. Uses nothing up. */
-export async function isSignInLink(sql: Sql, token: string): Promise<boolean> {
-  const [row] = await sql<[{ good: boolean }]>`
-    select weir.is_sign_in_link(${hash(token)}) as good`;
-  return row.good;
-}
-
 /**
  * Uses a sign-in link up and begins a session.
  *

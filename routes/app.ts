@@ -142,10 +142,10 @@ function api(deps: Deps, reads: Reads): Hono {
   app.route("/workflows", workflows(deps));
   app.route("/workflows", analytics(deps, reads));
   app.route("/workflows", stream(deps));
-  app.route("/workflows", quality(deps));
-  app.route("/workflows", refresh(deps));
-  app.route("/workflows", executions(deps));
-  app.route("/workflows", exports(deps));
+  app.route("/workflows", quality(deps, reads));
+  app.route("/workflows", refresh(deps, reads));
+  app.route("/workflows", executions(deps, reads));
+  app.route("/workflows", exports(deps, reads));
   app.route("/contacts", contacts(deps));
   app.route("/me", preferences(deps));
   app.route("/access-log", accessLog(deps));

@@ -13,10 +13,10 @@ import {
   readExecution,
 } from "../db/executions.ts";
 import { ContactPath, ExecutionsQuery, Uuid } from "../db/schema.ts";
-import { readWorkflowHead } from "../db/workflows.ts";
-import { type AuthEnv, mayRead, requires } from "./_auth.ts";
+import { type AuthEnv, requires } from "./_auth.ts";
 import { AppError } from "./_errors.ts";
 import { valid } from "./_valid.ts";
+import type { Reads } from "./_reads.ts";
 import type { Deps } from "./app.ts";
 import { WorkflowPath } from "./workflows.ts";
 
@@ -24,19 +24,19 @@ import { WorkflowPath } from "./workflows.ts";
 export const ExecutionPath = z.object({ id: Uuid, execution_id: Uuid });
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function executions(deps: Deps): Hono<AuthEnv> {
+export function executions(deps: Deps, reads: Reads): Hono<AuthEnv> {
   const { sql, now } = deps;
-  const reads = requires(deps, "analytics:read");
+  const mayAsk = requires(deps, "analytics:read");
   return new Hono<AuthEnv>()
     .get(
       "/:id/executions",
-      reads,
+      mayAsk,
       valid("param", WorkflowPath),
       valid("query", ExecutionsQuery),
       async (c) => {
         const viewer = c.get("viewer");
         const { id } = c.req.valid("param");
-        await refuseStrangers(viewer, id);
+        await reads.workflow(viewer, id);
         const query = c.req.valid("query");
         const list = await listExecutions(
           sql,
@@ -52,12 +52,12 @@ export function executions(deps: Deps): Hono<AuthEnv> {
     )
     .get(
       "/:id/executions/:execution_id",
-      reads,
+      mayAsk,
       valid("param", ExecutionPath),
       async (c) => {
         const viewer = c.get("viewer");
         const { id, execution_id } = c.req.valid("param");
-        await refuseStrangers(viewer, id);
+        await reads.workflow(viewer, id);
         const detail = await readExecution(
           sql,
           viewer.account_id,
@@ -70,15 +70,6 @@ export function executions(deps: Deps): Hono<AuthEnv> {
         return c.json(detail);
       },
     );
-
-  async function refuseStrangers(
-    viewer: AuthEnv["Variables"]["viewer"],
-    id: string,
-  ): Promise<void> {
-    const owner = await readWorkflowHead(sql, viewer.account_id, id);
-    if (owner === null) throw new AppError("workflow_not_found");
-    if (!mayRead(viewer, owner)) throw new AppError("forbidden");
-  }
 }
 
 /** @returns The routes below `/api/v1/contacts`. */

@@ -26,11 +26,11 @@ import {
   ExportQuery,
   Uuid,
 } from "../db/schema.ts";
-import { readWorkflowHead } from "../db/workflows.ts";
-import { type AuthEnv, mayRead, requires } from "./_auth.ts";
+import { type AuthEnv, requires } from "./_auth.ts";
 import { readJson } from "./_body.ts";
 import { AppError } from "./_errors.ts";
 import { parsed, valid } from "./_valid.ts";
+import type { Reads } from "./_reads.ts";
 import type { Deps } from "./app.ts";
 import { WorkflowPath } from "./workflows.ts";
 
@@ -47,7 +47,7 @@ const WATCH_MS_MAX = 10 * 60_000;
 const BUSY_SECONDS = 10;
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function exports(deps: Deps): Hono<AuthEnv> {
+export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
   const { sql, slow, now, store, publicUrl, stopping } = deps;
   const writes = requires(deps, "exports:write");
   const app = new Hono<AuthEnv>();
@@ -183,9 +183,7 @@ export function exports(deps: Deps): Hono<AuthEnv> {
 
   async function readerOf(c: Context<AuthEnv>, id: string): Promise<Grant> {
     const viewer = c.get("viewer");
-    const owner = await readWorkflowHead(sql, viewer.account_id, id);
-    if (owner === null) throw new AppError("workflow_not_found");
-    if (!mayRead(viewer, owner)) throw new AppError("forbidden");
+    await reads.workflow(viewer, id);
     return viewer;
   }
 

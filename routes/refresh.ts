@@ -11,10 +11,10 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { readRefresh, requestRefresh } from "../db/jobs.ts";
 import { Uuid } from "../db/schema.ts";
-import { readWorkflowHead } from "../db/workflows.ts";
-import { type AuthEnv, mayRead, requires } from "./_auth.ts";
+import { type AuthEnv, requires } from "./_auth.ts";
 import { AppError } from "./_errors.ts";
 import { valid } from "./_valid.ts";
+import type { Reads } from "./_reads.ts";
 import type { Deps } from "./app.ts";
 import { WorkflowPath } from "./workflows.ts";
 
@@ -22,19 +22,19 @@ import { WorkflowPath } from "./workflows.ts";
 export const RefreshPath = z.object({ id: Uuid, job_id: Uuid });
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function refresh(deps: Deps): Hono<AuthEnv> {
+export function refresh(deps: Deps, reads: Reads): Hono<AuthEnv> {
   const { sql } = deps;
-  const reads = requires(deps, "analytics:read");
+  const mayAsk = requires(deps, "analytics:read");
   return new Hono<AuthEnv>()
     .post(
       "/:id/analytics/refresh",
-      reads,
+      mayAsk,
       valid("param", WorkflowPath),
       async (c) => {
+        const viewer = c.get("viewer");
         const { id } = c.req.valid("param");
-        await refuseStrangers(c.get("viewer"), id);
-        const { account_id } = c.get("viewer");
-        const request = await requestRefresh(sql, account_id, id);
+        await reads.workflow(viewer, id);
+        const request = await requestRefresh(sql, viewer.account_id, id);
         c.header(
           "location",
           `/api/v1/workflows/${id}/analytics/refresh/${request.job_id}`,
@@ -44,25 +44,16 @@ export function refresh(deps: Deps): Hono<AuthEnv> {
     )
     .get(
       "/:id/analytics/refresh/:job_id",
-      reads,
+      mayAsk,
       valid("param", RefreshPath),
       async (c) => {
+        const viewer = c.get("viewer");
         const { id, job_id } = c.req.valid("param");
-        await refuseStrangers(c.get("viewer"), id);
-        const { account_id } = c.get("viewer");
-        const request = await readRefresh(sql, account_id, id, job_id);
+        await reads.workflow(viewer, id);
+        const request = await readRefresh(sql, viewer.account_id, id, job_id);
         if (request === null) throw new AppError("not_found");
         c.header("cache-control", "no-store");
         return c.json(request);
       },
     );
-
-  async function refuseStrangers(
-    viewer: AuthEnv["Variables"]["viewer"],
-    id: string,
-  ): Promise<void> {
-    const owner = await readWorkflowHead(sql, viewer.account_id, id);
-    if (owner === null) throw new AppError("workflow_not_found");
-    if (!mayRead(viewer, owner)) throw new AppError("forbidden");
-  }
 }

@@ -35,14 +35,6 @@ begin
   return query select a.account_id, a.account_uuid, a.name, a.time_zone from account a where a.account_uuid = id;
 end $$;
 
--- is_sign_in_link(hash): whether a link would begin a session. Uses nothing up.
-create or replace function is_sign_in_link(hash bytea) returns boolean
-language plpgsql stable security definer
-set search_path = weir, pg_temp as $$
-begin
-  return exists (select from sign_in_link l where l.secret = hash and l.expires_at > now());
-end $$;
-
 -- begin_session(link, session, days): uses a sign-in link up and begins a session under another secret.
 -- Returns false when the link was used or is too old. Repeat: false.
 create or replace function begin_session(link bytea, session bytea, days int) returns boolean

@@ -168,7 +168,6 @@ const OF_NO_ACCOUNT = [
   "find_key",
   "find_webhook",
   "find_session",
-  "is_sign_in_link",
   "begin_session",
   "end_session",
   "open_export",
