@@ -16,6 +16,13 @@ interface Program {
   variable: string;
 }
 
+/**
+ * A script of `sh -c`: runs its arguments as a command, and kills that when whoever holds
+ * the other end of its input is gone.
+ */
+export const WATCHDOG =
+  '"$@" & pid=$!; read -r _ || :; kill -KILL "$pid"; wait "$pid"';
+
 /** A test file that starts another program adds it here. */
 const PROGRAMS: Program[] = [
   {
@@ -36,6 +43,12 @@ const PROGRAMS: Program[] = [
     names: ["redis-server"],
     package: "redis-server",
     variable: "REDIS_PATH",
+  },
+  {
+    tests: /^tests\/(pgbouncer_test|db\/isolation_test|routes\/auth_test)\.ts$/,
+    names: ["pgbouncer", "/usr/sbin/pgbouncer"],
+    package: "pgbouncer",
+    variable: "PGBOUNCER_PATH",
   },
 ];
 

@@ -48,8 +48,8 @@ export interface World {
   app: {
     request(path: string, init?: RequestInit): Promise<Response>;
   };
-  /** Done before the database goes. */
-  atEnd: (() => Promise<void>)[];
+  /** Done before the database goes, the last first. */
+  atEnd: (() => PromiseLike<void>)[];
   /** How often the app has said that it accepted events. */
   rings: { count: number };
 }
@@ -103,7 +103,7 @@ export async function withDatabase(
     try {
       await fn(world);
     } finally {
-      await Promise.all(world.atEnd.map((end) => end()));
+      for (const end of world.atEnd.reverse()) await end();
     }
   } finally {
     await Promise.all(

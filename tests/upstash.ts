@@ -9,6 +9,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { WATCHDOG } from "./debian.ts";
 import { until } from "./harness.ts";
 
 /** What the bridge does with requests. */
@@ -39,10 +40,6 @@ export interface Upstash extends AsyncDisposable {
   /** Starts it again, empty. */
   startRedis(): Promise<void>;
 }
-
-/** Stops redis when whoever holds the other end of its input is gone. */
-const WATCHDOG =
-  '"$@" & pid=$!; read -r _ || :; kill -KILL "$pid"; wait "$pid"';
 
 /** These are about one connection or stop the server: Upstash has none of them. */
 const REFUSED =

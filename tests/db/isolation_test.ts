@@ -11,6 +11,7 @@ import { connect, type Sql } from "../../db/client.ts";
 import { recordEvents } from "../../db/events.ts";
 import { pickRole, readsTables } from "../../db/roles.ts";
 import { admin, dbTest, NOW, type World } from "../harness.ts";
+import { throughPgBouncer } from "../pgbouncer.ts";
 import { makePast } from "./_history.ts";
 
 /** What a call is about. */
@@ -236,11 +237,18 @@ dbTest(
   },
 );
 
-dbTest(
+/** Both ways that a server reaches its database: the same holds on either. */
+function webTest(name: string, test: (world: World) => Promise<void>): void {
+  dbTest(name, test);
+  dbTest(`${name}, through PgBouncer`, async (world) => {
+    await throughPgBouncer(world);
+    await test(world);
+  });
+}
+
+webTest(
   "weir_web reads and writes no table, view, materialized view or sequence",
   async ({ sql, web }) => {
-    const [row] = await web<[{ role: string }]>`select current_user as role`;
-    strictEqual(row.role, "weir_web");
     const relations = await sql<{ name: string; relkind: string }[]>`
       select format('weir.%I', c.relname) as name, c.relkind from pg_class c
       where c.relnamespace = 'weir'::regnamespace and c.relkind in ('r', 'p', 'm', 'v', 'S')`;
@@ -257,13 +265,13 @@ dbTest(
   },
 );
 
-dbTest("weir_web makes nothing, in no schema", async ({ web }) => {
+webTest("weir_web makes nothing, in no schema", async ({ web }) => {
   await rejects(web`create table weir.mine (n int)`, { code: "42501" });
   await rejects(web`create table public.mine (n int)`, { code: "42501" });
   await rejects(web`create schema mine`, { code: "42501" });
 });
 
-dbTest(
+webTest(
   "a call without an account, or with another's, finds and changes nothing",
   async (world) => {
     const mine = await makeTenant(world);
@@ -287,6 +295,28 @@ dbTest(
       }
     }
     deepStrictEqual(await everything(world.sql, theirs), before);
+  },
+);
+
+webTest(
+  "tenants who ask at once, on sessions that they share, get what is their own",
+  async (world) => {
+    const tenants: Subject[] = [];
+    for (let n = 0; n < 4; n++) tenants.push(await makeTenant(world));
+    const asked = Array.from({ length: 200 }, (_, n) => n % tenants.length);
+    await Promise.all(asked.map(async (n) => {
+      const { account, workflow } = tenants[n]!;
+      const [own, other] = await Promise.all([
+        world.web<{ uuid: string }[]>`
+          select workflow_uuid as uuid from weir.workflow_listing(${account}, ${NOW}, 30, null, null, null, null, null, 10)`,
+        world.web`
+          select * from weir.workflow_head(${account}, ${
+          tenants[(n + 1) % tenants.length]!.workflow
+        })`,
+      ]);
+      deepStrictEqual(own.map(({ uuid }) => uuid), [workflow]);
+      deepStrictEqual([...other], []);
+    }));
   },
 );
 
