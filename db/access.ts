@@ -183,6 +183,25 @@ export async function createSignInLink(
   return token;
 }
 
+/** Whom a sign-in link would sign in. */
+export type SignInLink = Pick<Grant, "account_name" | "user_id" | "role">;
+
+/**
+ * Looks at a sign-in link without using it up.
+ *
+ * @param sql Client.
+ * @param token The link's.
+ * @returns `null` when it was used, is too old, or is none.
+ */
+export async function findSignInLink(
+  sql: Sql,
+  token: string,
+): Promise<SignInLink | null> {
+  const [link] = await sql<SignInLink[]>`
+    select * from weir.find_sign_in_link(${hash(token)})`;
+  return link ?? null;
+}
+
 /**
  * Uses a sign-in link up and begins a session.
  *

@@ -427,6 +427,13 @@ export const PAGE_TEXT = {
     lead:
       "Weir has no passwords. An admin of your account makes a link that signs you in once.",
     command: "On the machine that runs Weir, this prints one:",
+    offerTitle: "Sign in to Weir",
+    account: "Account",
+    as: "As",
+    roles: { admin: "Admin", member: "Member" },
+    button: "Sign in",
+    fine: (days: number) =>
+      `The link works once. This browser then stays signed in for ${days} days.`,
     linkUsedTitle: "This link does not work any more",
     linkUsed:
       "It was used before, or it is too old. Each link signs in once: ask for a new one.",

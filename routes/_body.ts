@@ -13,6 +13,9 @@ export interface UnreadLine {
   unread: string;
 }
 
+/** Our forms have a few short fields. */
+const FORM_BYTES_MAX = 16 * 1024;
+
 const NEWLINE = 10;
 
 /**
@@ -30,16 +33,18 @@ export function mediaTypeOf(request: Request): string {
  * Reads a body as it is.
  *
  * @param request Whose.
+ * @param bytesMax A larger one is not read.
  * @returns Its bytes, unfolded.
  * @throws {AppError} When it is too large or ends early.
  */
 export async function readBytes(
   request: Request,
+  bytesMax = REQUEST_BYTES_MAX,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const part of partsOf(request)) {
-    refuseMore(length += part.byteLength);
+    refuseMore(length += part.byteLength, bytesMax);
     parts.push(part);
   }
   const bytes = new Uint8Array(length);
@@ -51,11 +56,23 @@ export async function readBytes(
   return bytes;
 }
 
-function refuseMore(bytes: number): void {
-  if (bytes <= REQUEST_BYTES_MAX) return;
+function refuseMore(bytes: number, bytesMax = REQUEST_BYTES_MAX): void {
+  if (bytes <= bytesMax) return;
   throw new AppError("payload_too_large", {
-    detail: `Send at most ${REQUEST_BYTES_MAX} bytes`,
+    detail: `Send at most ${bytesMax} bytes`,
   });
+}
+
+/**
+ * Reads what a form of our pages sends.
+ *
+ * @param request Whose.
+ * @returns Its fields; none where it is no such form.
+ * @throws {AppError} When it is too large or ends early.
+ */
+export async function readForm(request: Request): Promise<URLSearchParams> {
+  const bytes = await readBytes(request, FORM_BYTES_MAX);
+  return new URLSearchParams(new TextDecoder().decode(bytes));
 }
 
 /**

@@ -39,7 +39,6 @@ import { overview } from "./overview.tsx";
 import { preferences } from "./preferences.ts";
 import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
-import { session } from "./session.ts";
 import { signIn } from "./sign_in.tsx";
 import { stream } from "./stream.ts";
 import { theme } from "./theme.ts";
@@ -97,7 +96,8 @@ export function createApp(deps: Deps): Hono {
       baseUri: ["'none'"],
       formAction: ["'self'"],
     },
-    referrerPolicy: "no-referrer",
+    // With none at all, browsers would hide from us too that a form is our own.
+    referrerPolicy: "same-origin",
     // Promised for our own host alone, and only where there is https to come back to.
     strictTransportSecurity: deps.publicUrl.startsWith("https:")
       ? "max-age=63072000"
@@ -156,7 +156,6 @@ function pages(deps: Deps): Hono {
   const app = new Hono();
   app.use(compress());
   app.use("/sign-in", limitedByAddress(deps, "sign_in"));
-  app.route("/", session(deps));
   app.route("/", signIn(deps));
   app.route("/", theme(deps));
   app.use("/", requiresSession(deps));

@@ -10,6 +10,7 @@ import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { z } from "zod";
 import { type Theme, THEMES } from "../db/schema.ts";
 import { refuseOtherSites } from "./_auth.ts";
+import { readForm } from "./_body.ts";
 import type { Deps } from "./app.ts";
 
 /** `system` is no cookie. */
@@ -27,7 +28,9 @@ const ThemeForm = z.object({
 export function theme({ publicUrl }: Pick<Deps, "publicUrl">): Hono {
   return new Hono().post("/theme", async (c) => {
     refuseOtherSites(c, publicUrl);
-    const { theme, back } = ThemeForm.parse(await c.req.parseBody());
+    const { theme, back } = ThemeForm.parse(
+      Object.fromEntries(await readForm(c.req.raw)),
+    );
     if (theme === "system") deleteCookie(c, COOKIE, { path: "/" });
     else {
       setCookie(c, COOKIE, theme, {

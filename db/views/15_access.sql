@@ -35,6 +35,19 @@ begin
   return query select a.account_id, a.account_uuid, a.name, a.time_zone from account a where a.account_uuid = id;
 end $$;
 
+-- find_sign_in_link(link): whom a sign-in link would sign in. No row when it was used or is too old.
+-- Callers: findSignInLink() of db/access.ts, when somebody opens the link. Repeat: harmless, it only reads.
+create or replace function find_sign_in_link(link bytea)
+returns table (account_name text, user_id text, role text)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select a.name, l.user_id, l.role
+  from sign_in_link l join account a using (account_id)
+  where l.secret = link and l.expires_at > now();
+end $$;
+
 -- begin_session(link, session, days): uses a sign-in link up and begins a session under another secret.
 -- Returns false when the link was used or is too old. Repeat: false.
 create or replace function begin_session(link bytea, session bytea, days int) returns boolean

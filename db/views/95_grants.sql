@@ -16,7 +16,7 @@ declare
     'export_head', 'export_executions', 'export_execution_rows', 'request_export', 'list_exports', 'read_export',
     'cancel_export', 'retry_export', 'read_export_chunk',
     -- of whoever has the secret
-    'find_key', 'find_webhook', 'find_session', 'begin_session', 'end_session', 'open_export',
+    'find_key', 'find_webhook', 'find_session', 'find_sign_in_link', 'begin_session', 'end_session', 'open_export',
     -- of nobody's data
     'find_account', 'note_keys_used', 'record_access', 'read_pipeline',
     -- how often workflows have changed, known by their ids

@@ -169,6 +169,7 @@ const OF_NO_ACCOUNT = [
   "find_key",
   "find_webhook",
   "find_session",
+  "find_sign_in_link",
   "begin_session",
   "end_session",
   "open_export",

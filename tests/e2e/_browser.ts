@@ -71,12 +71,7 @@ async function signIn(browser: Browser, url: string, world: World) {
   const { sql, account } = world;
   const token = await createSignInLink(sql, account.account_id, {});
   await page.goto(`${url}/sign-in?token=${token}`);
-  if (page.url().includes("/sign-in")) {
-    await Promise.all([
-      page.waitForNavigation(),
-      page.click("main form button"),
-    ]);
-  }
+  await Promise.all([page.waitForNavigation(), page.click("main form button")]);
   await page.close();
 }
 

@@ -12,6 +12,7 @@ import {
   strictEqual,
 } from "node:assert/strict";
 import type { Page } from "puppeteer-core";
+import { createSignInLink } from "../../db/access.ts";
 import type { Analytics, Funnel } from "../../db/schema.ts";
 import {
   alive,
@@ -488,7 +489,12 @@ async function emptyStates({ page, url }: Visit) {
   });
 }
 
-async function everyone({ page, url }: Visit) {
+async function everyone({ page, url, world }: Visit) {
+  const { sql, account } = world;
+  const token = await createSignInLink(sql, account.account_id, {
+    userId: "ada.lovelace@a-long-name.example",
+    role: "member",
+  });
   const paths = {
     overview: "/",
     dashboard: `/workflows/${CART}`,
@@ -496,6 +502,7 @@ async function everyone({ page, url }: Visit) {
     executions: `/workflows/${CART}/executions?status=active`,
     nowhere: NOWHERE,
     "sign-in": "/sign-in",
+    "sign-in-offer": `/sign-in?token=${token}`,
   };
   await page(async (page) => {
     // The checker is put into the page, which the page's own policy forbids.

@@ -13,6 +13,7 @@ import {
 import type { Hono } from "hono";
 import { createSignInLink } from "../../db/access.ts";
 import type { Role } from "../../db/schema.ts";
+import { SAME_ORIGIN } from "../app.ts";
 import { NOW, type World } from "../harness.ts";
 
 export { appWith } from "../app.ts";
@@ -163,6 +164,16 @@ export async function put(
   });
 }
 
+/** Presses the button of a sign-in link, as a browser without a session. */
+export function press(
+  world: World,
+  token: string,
+  { app, headers = SAME_ORIGIN }: Sending = {},
+): Promise<Answer> {
+  const body = new URLSearchParams({ token });
+  return send(world, "POST", "/sign-in", { key: null, body, headers, app });
+}
+
 /** Uses a new sign-in link. Returns the header of a browser in its session. */
 export async function signIn(
   world: World,
@@ -170,8 +181,6 @@ export async function signIn(
   accountId: number = world.account.account_id,
 ): Promise<{ cookie: string }> {
   const token = await createSignInLink(world.sql, accountId, grant);
-  const answer = await send(world, "GET", `/sign-in?token=${token}`, {
-    key: null,
-  });
+  const answer = await press(world, token);
   return { cookie: answer.headers.get("set-cookie")!.split(";")[0]! };
 }

@@ -216,6 +216,7 @@ const PUBLIC = [
   "GET /metrics",
   "GET /assets/:name{[\\w-]+\\.(js|css|svg)}",
   "GET /sign-in",
+  "POST /sign-in",
   "POST /sign-out",
   "POST /theme",
 ];
@@ -484,7 +485,7 @@ dbTest(
       const policy = headers.get("content-security-policy")!;
       ok(policy.includes("default-src 'self'"), path);
       ok(policy.includes("frame-ancestors 'none'"), path);
-      strictEqual(headers.get("referrer-policy"), "no-referrer");
+      strictEqual(headers.get("referrer-policy"), "same-origin");
       doesNotMatch(policy, /unsafe/);
     }
   },

@@ -5,14 +5,11 @@ import {
   ok,
   strictEqual,
 } from "node:assert/strict";
-import {
-  createAccount,
-  createSignInLink,
-  type Grant,
-} from "../../db/access.ts";
+import { createAccount, type Grant } from "../../db/access.ts";
 import { fold } from "../../db/events.ts";
 import { readView } from "../../routes/dashboard.tsx";
 import { dbTest, NOW, type World } from "../harness.ts";
+import { signIn as beginSession } from "./_requests.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 const STEP = "22222222-2222-4222-8222-222222222222";
@@ -21,15 +18,13 @@ const STEP = "22222222-2222-4222-8222-222222222222";
 const NAME = `<script>alert("1")</script> & 'مرحبا' 🎉`;
 
 async function signIn(
-  { app, sql, account }: World,
+  world: World,
   grant: { userId?: string; role?: Grant["role"] } = {},
-  accountId = account.account_id,
+  accountId = world.account.account_id,
 ): Promise<(path: string) => Promise<Response>> {
-  const token = await createSignInLink(sql, accountId, grant);
-  const answer = await app.request(`/sign-in?token=${token}`);
-  const cookie = answer.headers.get("set-cookie")!.split(";")[0]!;
+  const { cookie } = await beginSession(world, grant, accountId);
   return (path) =>
-    app.request(path, { headers: { cookie, accept: "text/html" } });
+    world.app.request(path, { headers: { cookie, accept: "text/html" } });
 }
 
 async function register({ app, key }: World, ownerId: string | null = null) {
@@ -195,16 +190,6 @@ dbTest("GET / of an empty account says how to begin", async (world) => {
   const html = await (await get("/")).text();
   match(html, /curl -X PUT http:\/\/weir\.test\/api\/v1\/workflows\//);
   ok(html.includes(world.account.account_uuid));
-});
-
-dbTest("GET /sign-in refuses a link that was used", async (world) => {
-  const { app, sql, account } = world;
-  const token = await createSignInLink(sql, account.account_id, {});
-  strictEqual((await app.request(`/sign-in?token=${token}`)).status, 303);
-  const again = await app.request(`/sign-in?token=${token}`);
-  strictEqual(again.status, 410);
-  strictEqual(again.headers.get("set-cookie"), null);
-  match(await again.text(), /does not work any more/);
 });
 
 dbTest(

@@ -2,15 +2,22 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { createSignInLink, SESSION_DAYS } from "../../db/access.ts";
 import { SAME_ORIGIN } from "../app.ts";
 import { dbTest, type World } from "../harness.ts";
-import { appWith, assertProblem, send, signIn } from "./_requests.ts";
+import { appWith, assertProblem, press, send, signIn } from "./_requests.ts";
+
+const OTHER_SITES: Record<string, string>[] = [
+  { origin: "https://evil.test" },
+  { origin: "null" },
+  { "sec-fetch-site": "cross-site" },
+  { "sec-fetch-site": "same-site" },
+];
 
 function newLink({ sql, account }: World): Promise<string> {
   return createSignInLink(sql, account.account_id, {});
 }
 
-/** Follows a link, as a browser without a session. */
-function follow(world: World, token: string, app = world.app) {
-  return send(world, "GET", `/sign-in?token=${token}`, { key: null, app });
+/** Opens a link, as whoever finds it does. */
+function open(world: World, token: string, method = "GET") {
+  return send(world, method, `/sign-in?token=${token}`, { key: null });
 }
 
 async function isSignedIn(world: World, headers: { cookie: string }) {
@@ -19,9 +26,30 @@ async function isSignedIn(world: World, headers: { cookie: string }) {
 }
 
 dbTest(
-  "GET /sign-in sets a cookie that scripts and other sites do not get",
+  "GET /sign-in uses no link up, however often it is opened",
   async (world) => {
-    const answer = await follow(world, await newLink(world));
+    const token = await createSignInLink(world.sql, world.account.account_id, {
+      userId: "<ada>",
+      role: "member",
+    });
+    for (const method of ["HEAD", "GET", "GET", "OPTIONS"]) {
+      const answer = await open(world, token, method);
+      strictEqual(answer.headers.get("set-cookie"), null);
+      if (method !== "GET") continue;
+      strictEqual(answer.status, 200);
+      strictEqual(answer.headers.get("cache-control"), "no-store");
+      match(answer.text, /<bdi>Test<\/bdi>/);
+      match(answer.text, /&lt;ada/);
+      match(answer.text, /<form method="post" action="\/sign-in">/);
+    }
+    strictEqual((await press(world, token)).status, 303);
+  },
+);
+
+dbTest(
+  "POST /sign-in sets a cookie that scripts and other sites do not get",
+  async (world) => {
+    const answer = await press(world, await newLink(world));
     strictEqual(answer.status, 303);
     strictEqual(answer.headers.get("location"), "/");
     strictEqual(answer.headers.get("cache-control"), "no-store");
@@ -38,46 +66,67 @@ dbTest(
 );
 
 dbTest(
-  "GET /sign-in sets a secure cookie where we are reached by https",
+  "POST /sign-in sets a secure cookie where we are reached by https",
   async (world) => {
-    const app = appWith(world, { publicUrl: "https://weir.test" });
-    const answer = await send(
-      world,
-      "GET",
-      `/sign-in?token=${await newLink(world)}`,
-      { key: null, app },
-    );
-    match(answer.headers.get("set-cookie")!, /; Secure\b/);
+    const publicUrl = "https://weir.test";
+    const answer = await press(world, await newLink(world), {
+      app: appWith(world, { publicUrl }),
+      headers: { origin: publicUrl },
+    });
+    match(answer.headers.get("set-cookie")!, /^__Host-weir_session=.*; Secure/);
   },
 );
 
 dbTest(
-  "GET /sign-in lets a link work once, also for 8 at once",
+  "POST /sign-in lets a link work once, also for 8 at once",
   async (world) => {
     const token = await newLink(world);
     const answers = await Promise.all(
-      Array.from({ length: 8 }, () => follow(world, token)),
+      Array.from({ length: 8 }, () => press(world, token)),
     );
     const statuses = answers.map(({ status }) => status).sort();
     deepStrictEqual(statuses, [303, ...new Array(7).fill(410)]);
-    const again = await follow(world, token);
-    strictEqual(again.status, 410);
-    strictEqual(again.headers.get("set-cookie"), null);
-    match(again.headers.get("content-type")!, /^text\/html/);
+    for (const again of [await press(world, token), await open(world, token)]) {
+      strictEqual(again.status, 410);
+      strictEqual(again.headers.get("set-cookie"), null);
+      match(again.text, /does not work any more/);
+    }
   },
 );
 
-dbTest("GET /sign-in refuses links that are too old or none", async (world) => {
+dbTest("links that are too old or none are told nothing", async (world) => {
   const token = await newLink(world);
   await world.sql`update weir.sign_in_link set expires_at = now()`;
+  const { text } = await open(world, "x");
   for (const wrong of [token, "", "x", "%00", "%ff", `${token}A`]) {
-    const answer = await follow(world, wrong);
-    strictEqual(answer.status, 410);
-    strictEqual(answer.headers.get("set-cookie"), null);
+    // Who guesses learns no more from one than from another.
+    for (
+      const answer of [await open(world, wrong), await press(world, wrong)]
+    ) {
+      strictEqual(answer.status, 410);
+      strictEqual(answer.headers.get("set-cookie"), null);
+      strictEqual(withoutBack(answer.text), withoutBack(text));
+    }
   }
+  const large = await press(world, "x".repeat(20_000));
+  assertProblem(large, 413, "payload_too_large");
   const bare = await send(world, "GET", "/sign-in", { key: null });
   strictEqual(bare.status, 200);
   match(bare.text, /task sign-in/);
+});
+
+/** But for where the choice of a theme leads back to. */
+function withoutBack(html: string): string {
+  return html.replace(/name="back" value="[^"]*"/, "");
+}
+
+dbTest("POST /sign-in does nothing for another site", async (world) => {
+  const token = await newLink(world);
+  for (const headers of OTHER_SITES) {
+    const answer = await press(world, token, { headers });
+    assertProblem(answer, 403, "cross_site_request");
+  }
+  strictEqual((await press(world, token)).status, 303);
 });
 
 dbTest("POST /sign-out ends the session everywhere", async (world) => {
@@ -103,13 +152,7 @@ dbTest("POST /sign-out ends the session everywhere", async (world) => {
 
 dbTest("POST /sign-out does nothing for another site", async (world) => {
   const headers = await signIn(world);
-  const others: Record<string, string>[] = [
-    { origin: "https://evil.test" },
-    { origin: "null" },
-    { "sec-fetch-site": "cross-site" },
-    { "sec-fetch-site": "same-site" },
-  ];
-  for (const foreign of others) {
+  for (const foreign of OTHER_SITES) {
     const answer = await send(world, "POST", "/sign-out", {
       key: null,
       headers: { ...headers, ...foreign },
@@ -134,11 +177,4 @@ dbTest("sessions and links are kept as hashes alone", async (world) => {
       ok(!text.includes(secret) && !text.includes(bytes.toHex()), table);
     }
   }
-});
-
-dbTest("HEAD /sign-in does not use the link up", async (world) => {
-  const token = await newLink(world);
-  const path = `/sign-in?token=${token}`;
-  await send(world, "HEAD", path, { key: null });
-  strictEqual((await send(world, "GET", path, { key: null })).status, 303);
 });
