@@ -64,7 +64,9 @@ begin
   ) on commit delete rows;
 end $$;
 
--- fold(events_max): folds up to so many queued events, a fair share of each waiting workflow.
+-- fold(events_max): folds about so many queued events: of workflows that have few waiting all of them, and of one
+-- that has many a good share, or as many as that if it is alone. It leaves the other ones with many to other sessions:
+-- what one session claims and does not get to is work that nobody may do meanwhile.
 --
 -- Returns  events folded; 0 when none wait or other sessions are at all of them. Raises what keeps it
 --          from folding when it could fold nothing else.
@@ -79,6 +81,11 @@ declare
   at       int := start;
   wrapped  boolean := false;
   hop      int;
+  many     int := greatest(1, events_max / 4);  -- a round of others is then not long either
+  waiting  int;
+  large    int;
+  passed   int := 0;
+  total    int := 0;
   claimed  int[] := '{}';
   share    int;
   folded   int := 0;
@@ -97,17 +104,22 @@ begin
       continue;
     end if;
     exit when hop is null or (wrapped and hop > start);
-    if lock_workflow(hop) then
+    waiting := (select count(*) from (select from event_queue q where q.workflow_id = hop limit many) w);
+    if waiting = many and large is not null then
+      passed := passed + 1;
+    elsif lock_workflow(hop) then
       claimed := claimed || hop;
+      total := total + waiting;
+      large := case when waiting = many then hop else large end;
     end if;
-    exit when cardinality(claimed) = 256;
+    exit when total >= events_max or cardinality(claimed) + passed = 256;
     at := hop;
   end loop;
   if cardinality(claimed) = 0 then
     return 0;
   end if;
 
-  share := greatest(1, events_max / cardinality(claimed));
+  share := case when cardinality(claimed) = 1 then events_max else many end;
   begin
     return fold_claimed(claimed, share);
   exception when others then
