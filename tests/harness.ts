@@ -63,9 +63,9 @@ export interface World {
  */
 export function dbTest(
   name: string,
-  test: (world: World) => Promise<void>,
+  test: (world: World, t: Deno.TestContext) => Promise<void>,
 ): void {
-  Deno.test(name, () => withDatabase(test));
+  Deno.test(name, (t) => withDatabase((world) => test(world, t)));
 }
 
 /**

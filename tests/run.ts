@@ -28,7 +28,7 @@ const BRANCHES_PERCENT_MIN = 80;
 const ALONE = /^tests\/(faults|e2e)\//;
 
 /** Tests that take minutes begin first, so that none is left to run alone at the end. */
-const LONG = /fold_property|live_property|routes\/(auth|fuzz|stream)_test/;
+const LONG = /fold_property|live_property|routes\/(fuzz|stream)_test/;
 
 /** Tests that need the oldest Postgres we promise to run on, and pg_cron. */
 const CRON = /^tests\/cron\//;

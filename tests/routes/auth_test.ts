@@ -1,22 +1,28 @@
 import {
   deepStrictEqual,
   doesNotMatch,
+  match,
   ok,
   strictEqual,
 } from "node:assert/strict";
 import { createAccount, createKey, ROLE_SCOPES } from "../../db/access.ts";
+import { fold } from "../../db/events.ts";
 import { DEFAULTS } from "../../db/preferences.ts";
 import { type Scope, SCOPES } from "../../db/schema.ts";
+import { postgresStore } from "../../db/store.ts";
 import { GRANT_MS_MAX, mayRead, ownerOf } from "../../routes/_auth.ts";
+import { createExportJob } from "../../workers/export.ts";
 import { SAME_ORIGIN } from "../app.ts";
-import { badTokens, signToken } from "../tokens.ts";
 import { dbTest, type World } from "../harness.ts";
+import { throughPgBouncer } from "../pgbouncer.ts";
+import { badTokens, signToken } from "../tokens.ts";
 import {
   type Answer,
   appWith,
   assertProblem,
   DEFINITION,
   enrolled,
+  post,
   put,
   RANGE,
   send,
@@ -37,7 +43,14 @@ interface ApiRoute {
   adminsOnly?: boolean;
   /** A member who does not own the workflow. */
   notOwner: (answer: Answer) => void;
+  /** Takes back what a request has done that would be in the way of the next. */
+  undo?: (world: World) => Promise<unknown>;
 }
+
+/** The workflow of this test, and whose it is. */
+const OWNED = { ...DEFINITION, owner_id: "ada" };
+
+const DATES = { start_date: "2026-06-01", end_date: "2026-06-15" };
 
 const WORKFLOW_PATH = `/api/v1/workflows/${WORKFLOW}`;
 
@@ -69,12 +82,10 @@ function exportRoutes(): Record<string, ApiRoute> {
     "POST /api/v1/workflows/:id/exports": {
       ...read(path),
       scope,
-      json: {
-        format: "csv",
-        start_date: "2026-06-01",
-        end_date: "2026-06-15",
-      },
+      json: { format: "csv", ...DATES },
       good: 202,
+      // An account may have five of them waiting.
+      undo: ({ sql }) => sql`delete from weir.export_job`,
     },
     "GET /api/v1/workflows/:id/exports/:job_id": ofJob(),
     "DELETE /api/v1/workflows/:id/exports/:job_id": ofJob(),
@@ -123,7 +134,7 @@ const API: Record<string, ApiRoute> = {
   "PUT /api/v1/workflows/:id": {
     ...read(WORKFLOW_PATH),
     scope: "workflows:write",
-    json: DEFINITION,
+    json: OWNED,
   },
   "GET /api/v1/workflows/:id/analytics": read(
     `${WORKFLOW_PATH}/analytics?${RANGE}`,
@@ -159,10 +170,10 @@ const API: Record<string, ApiRoute> = {
     ...read(`${WORKFLOW_PATH}/executions/${WORKFLOW}`),
     good: 404,
   },
-  // Of the account alone, and for its admins.
+  // Of the account alone, and for its admins; the other account has no bob.
   "GET /api/v1/access-log": {
     scope: "admin",
-    path: "/api/v1/access-log",
+    path: "/api/v1/access-log?user_id=bob",
     good: 200,
     adminsOnly: true,
     otherAccount: (answer) => deepStrictEqual(answer.json.entries, []),
@@ -255,141 +266,432 @@ function keyWith(
   return createKey(sql, account.account_id, grant);
 }
 
-for (const [name, { path, json, ...route }] of Object.entries(API)) {
-  const method = name.split(" ")[0]!;
-  const ask = (world: World, key: string | null, headers = {}) =>
-    send(world, method, path, { key, json, headers });
+/** What a caller shows, as headers. */
+type Shown = Record<string, string>;
 
-  dbTest(`${name} lets nobody in without a good key`, async (world) => {
-    await put(world);
-    const bare = await ask(world, null);
-    assertProblem(bare, 401, "unauthenticated");
-    strictEqual(bare.headers.get("www-authenticate"), "Bearer");
+/** Everybody who asks for every route, made once. */
+interface Callers {
+  /** Who opens nothing, by what is wrong. */
+  nobody: Record<string, Shown>;
+  /** By the scope that it lacks; it has all others but `admin`. */
+  without: Record<Scope, Shown>;
+  /** By the only scope that it has. */
+  only: Record<Scope, Shown>;
+  /** Of another account, with every right there. */
+  others: Record<string, Shown>;
+  /** Members who do not own the workflow. */
+  members: Record<string, Shown>;
+  /** The member who owns it. */
+  owners: Record<string, Shown>;
+  admin: { session: Shown; token: Shown };
+  /** A key that is going to be revoked. */
+  revoked: Shown;
+}
 
-    const { key } = world;
-    const secret = key.split("_").slice(2).join("_");
-    const authorizations = {
-      "no scheme": key,
-      "no key": "Bearer",
-      "another scheme": `Basic ${btoa(`${key}:`)}`,
-      "no key of ours": "Bearer eyJhbGciOiJub25lIn0.e30.",
-      "two keys": `Bearer ${key} ${key}`,
-      "half a key": `Bearer ${key.slice(0, -1)}`,
-      "more than a key": `Bearer ${key}A`,
-      "a wrong secret": `Bearer ${key.slice(0, -43)}${"A".repeat(43)}`,
-      "another id": `Bearer weir_${"0".repeat(16)}_${secret}`,
-      "SQL": `Bearer weir_' or ''='_${secret}`,
+function bearer(secret: string): Shown {
+  return { authorization: `Bearer ${secret}` };
+}
+
+/** A key whose every part is nearly right, and tokens that say the right thing wrongly. */
+async function makeNobody({ key, account }: World): Promise<Callers["nobody"]> {
+  const secret = key.split("_").slice(2).join("_");
+  const said = { account: account.account_uuid, role: "admin" };
+  const tokens = Object.entries(await badTokens(said))
+    .map(([what, token]) => [what, bearer(token)]);
+  return {
+    "no credential": {},
+    "no scheme": { authorization: key },
+    "no key": { authorization: "Bearer" },
+    "another scheme": { authorization: `Basic ${btoa(`${key}:`)}` },
+    "no key of ours": bearer("eyJhbGciOiJub25lIn0.e30."),
+    "two keys": bearer(`${key} ${key}`),
+    "half a key": bearer(key.slice(0, -1)),
+    "more than a key": bearer(`${key}A`),
+    "a wrong secret": bearer(`${key.slice(0, -43)}${"A".repeat(43)}`),
+    "another id": bearer(`weir_${"0".repeat(16)}_${secret}`),
+    "SQL": bearer(`weir_' or ''='_${secret}`),
+    "a forged session": { cookie: "weir_session=%00" },
+    ...Object.fromEntries(tokens),
+  };
+}
+
+async function makeCallers(world: World): Promise<Callers> {
+  const { sql, account } = world;
+  const key = async (grant: Parameters<typeof keyWith>[1]) =>
+    bearer(await keyWith(world, grant));
+  const token = async (said: Parameters<typeof signToken>[0]) =>
+    bearer(await signToken(said));
+  const session = async (
+    ...grant: Parameters<typeof signIn> extends [World, ...infer Rest] ? Rest
+      : never
+  ) => ({
+    ...await signIn(world, ...grant),
+    ...SAME_ORIGIN,
+  });
+  const byScope = async (scopesOf: (scope: Scope) => Scope[]) =>
+    Object.fromEntries(
+      await Promise.all(SCOPES.map(async (scope) => [
+        scope,
+        await key({ scopes: scopesOf(scope) }),
+      ])),
+    ) as Record<Scope, Shown>;
+  const { account_id, account_uuid } = await createAccount(sql, "Other", "UTC");
+  const member = { scopes: [...SCOPES], role: "member" as const };
+  const mine = { account: account.account_uuid };
+  return {
+    nobody: await makeNobody(world),
+    without: await byScope((lacks) =>
+      SCOPES.filter((scope) => scope !== lacks && scope !== "admin")
+    ),
+    only: await byScope((scope) => [scope]),
+    others: {
+      key: bearer(await createKey(sql, account_id, { scopes: [...SCOPES] })),
+      token: await token({ account: account_uuid, role: "admin" }),
+      session: await session({}, account_id),
+    },
+    members: {
+      key: await key({ ...member, userId: "bob" }),
+      "a key of nobody": await key({ ...member, userId: "" }),
+      "a key without a user": await key(member),
+      token: await token({ ...mine, sub: "bob" }),
+      session: await session({ role: "member", userId: "bob" }),
+    },
+    owners: {
+      key: await key({ ...member, userId: "ada" }),
+      token: await token({ ...mine, sub: "ada" }),
+      session: await session({ role: "member", userId: "ada" }),
+    },
+    admin: {
+      session: await session(),
+      token: await token({ ...mine, role: "admin" }),
+    },
+    revoked: await key({ scopes: [...SCOPES] }),
+  };
+}
+
+/** Whether what a person signs in with has a scope; a key says so for itself. */
+function reaches(how: string, scope: Scope): boolean {
+  return how.includes("key") || ROLE_SCOPES.member.includes(scope);
+}
+
+/**
+ * Every route and everybody: on one database, as what one asks changes nothing that
+ * another is told.
+ */
+async function walk(world: World, t: Deno.TestContext): Promise<void> {
+  await put(world, OWNED);
+  const callers = await makeCallers(world);
+  const routes = Object.entries(API).map(([name, route]) => {
+    const method = name.split(" ")[0]!;
+    return {
+      name,
+      method,
+      ...route,
+      async ask(headers: Shown): Promise<Answer> {
+        const { path, json } = route;
+        const answer = await send(world, method, path, {
+          key: null,
+          json,
+          headers,
+        });
+        if (answer.status < 300) await route.undo?.(world);
+        return answer;
+      },
     };
-    for (const [what, authorization] of Object.entries(authorizations)) {
-      const answer = await ask(world, null, { authorization });
-      assertProblem(answer, 401, "unauthenticated", what);
-    }
-
-    const said = { account: world.account.account_uuid, role: "admin" };
-    for (const [what, token] of Object.entries(await badTokens(said))) {
-      assertProblem(await ask(world, token), 401, "unauthenticated", what);
-    }
-    const token = await signToken(said);
-    strictEqual((await ask(world, token)).status, route.good);
-
-    const revoked = await keyWith(world, { scopes: [...SCOPES] });
-    strictEqual((await ask(world, revoked)).status, route.good);
-    const id = revoked.split("_")[1]!;
-    await world.sql`
-      update weir.api_key set revoked_at = now() where key_id = ${id}`;
-    pass(world, GRANT_MS_MAX);
-    assertProblem(await ask(world, revoked), 401, "unauthenticated");
-    pass(world, 400_000);
-    const late = await ask(world, token);
-    assertProblem(late, 401, "unauthenticated", "a token that has ended");
-    assertProblem(await ask(world, revoked), 401, "unauthenticated");
   });
 
-  dbTest(`${name} needs the scope ${route.scope}`, async (world) => {
-    await put(world);
-    const others = SCOPES.filter((scope) =>
-      scope !== route.scope && scope !== "admin"
-    );
-    const without = await keyWith(world, { scopes: others });
-    assertProblem(await ask(world, without), 403, "insufficient_scope");
-    for (const scope of [route.scope, "admin"] as const) {
-      const key = await keyWith(world, { scopes: [scope] });
-      const answer = await ask(world, key);
-      strictEqual(answer.status, route.good, answer.text);
-    }
-  });
+  for (const { name, method, scope, good, ask, ...route } of routes) {
+    const isGood = async (shown: Shown, who: string) =>
+      strictEqual((await ask(shown)).status, good, `${name} ${who}`);
 
-  dbTest(`${name} keeps accounts and owners apart`, async (world) => {
-    await put(world, { ...DEFINITION, owner_id: "ada" });
-    const { account_id, account_uuid } = await createAccount(
-      world.sql,
-      "Other",
-      "UTC",
-    );
-    const other = await createKey(world.sql, account_id, {
-      scopes: [...SCOPES],
+    await t.step(`${name} lets nobody in without a good key`, async () => {
+      for (const [what, shown] of Object.entries(callers.nobody)) {
+        const answer = await ask(shown);
+        assertProblem(answer, 401, "unauthenticated", what);
+        strictEqual(answer.headers.get("www-authenticate"), "Bearer");
+      }
+      // A key that is wrong is not made good by a session beside it.
+      const both = { ...callers.admin.session, ...bearer("weir_wrong") };
+      assertProblem(await ask(both), 401, "unauthenticated");
+      for (const shown of [callers.admin.token, callers.revoked]) {
+        await isGood(shown, "as yet");
+      }
     });
-    const member = { scopes: [...SCOPES], role: "member" as const };
-    const notOwners = [
-      await keyWith(world, { ...member, userId: "bob" }),
-      await keyWith(world, { ...member, userId: "" }),
-      await keyWith(world, member),
-    ];
-    const theirs = { account: account_uuid, role: "admin" };
-    const mine = { account: world.account.account_uuid };
-    route.otherAccount(await ask(world, other));
-    route.otherAccount(await ask(world, await signToken(theirs)));
-    if (ROLE_SCOPES.member.includes(route.scope)) {
-      const token = await signToken({ ...mine, sub: "bob" });
-      route.notOwner(await ask(world, token));
-      const own = await ask(world, await signToken({ ...mine, sub: "ada" }));
-      strictEqual(own.status, route.good, own.text);
-    }
-    for (const key of notOwners) route.notOwner(await ask(world, key));
-    if (route.adminsOnly) return;
-    const owner = await keyWith(world, { ...member, userId: "ada" });
-    const answer = await ask(world, owner);
-    strictEqual(answer.status, route.good, answer.text);
-  });
 
-  dbTest(`${name} takes a session of our own pages`, async (world) => {
-    const session = async (grant = {}, accountId?: number) => ({
-      ...await signIn(world, grant, accountId),
-      ...SAME_ORIGIN,
+    await t.step(`${name} needs the scope ${scope}`, async () => {
+      const lacking = await ask(callers.without[scope]);
+      assertProblem(lacking, 403, "insufficient_scope");
+      await isGood(callers.only[scope], "the scope alone");
+      await isGood(callers.only.admin, "admin alone");
     });
-    await put(world, { ...DEFINITION, owner_id: "ada" });
-    const admin = await session();
-    const answer = await ask(world, null, admin);
-    strictEqual(answer.status, route.good, answer.text);
-    for (const foreign of OTHER_SITES) {
-      const { cookie } = admin;
-      const answer = await ask(world, null, { cookie, ...foreign });
-      if (method === "GET") strictEqual(answer.status, route.good);
-      else assertProblem(answer, 403, "cross_site_request");
-    }
 
-    const owner = await session({ role: "member", userId: "ada" });
-    const member = await session({ role: "member", userId: "bob" });
-    const { account_id } = await createAccount(world.sql, "Other", "UTC");
-    const other = await session({}, account_id);
-    route.otherAccount(await ask(world, null, other));
-    if (ROLE_SCOPES.member.includes(route.scope)) {
-      strictEqual((await ask(world, null, owner)).status, route.good);
-      route.notOwner(await ask(world, null, member));
-    } else {
-      assertProblem(await ask(world, null, owner), 403, "insufficient_scope");
-    }
+    await t.step(`${name} keeps accounts and owners apart`, async () => {
+      for (const shown of Object.values(callers.others)) {
+        route.otherAccount(await ask(shown));
+      }
+      for (const [how, shown] of Object.entries(callers.members)) {
+        const answer = await ask(shown);
+        if (reaches(how, scope)) route.notOwner(answer);
+        else assertProblem(answer, 403, "insufficient_scope");
+      }
+      for (const [how, shown] of Object.entries(callers.owners)) {
+        if (!reaches(how, scope)) {
+          assertProblem(await ask(shown), 403, "insufficient_scope");
+        } else if (!route.adminsOnly) await isGood(shown, `the owner's ${how}`);
+      }
+    });
 
-    // A key that is wrong is not made good by a session beside it.
-    const both = await ask(world, "weir_wrong", owner);
-    assertProblem(both, 401, "unauthenticated");
+    await t.step(`${name} takes a session of our own pages`, async () => {
+      await isGood(callers.admin.session, "a session");
+      const { cookie } = callers.admin.session;
+      for (const foreign of OTHER_SITES) {
+        const answer = await ask({ cookie: cookie!, ...foreign });
+        if (method === "GET") strictEqual(answer.status, good);
+        else assertProblem(answer, 403, "cross_site_request");
+      }
+    });
+  }
+
+  await t.step("no route takes what was revoked or has ended", async () => {
+    await world.sql`update weir.api_key set revoked_at = now()`;
     await world.sql`update weir.session set expires_at = now()`;
     pass(world, GRANT_MS_MAX);
-    assertProblem(await ask(world, null, owner), 401, "unauthenticated");
-    const forged = await ask(world, null, { cookie: "weir_session=%00" });
-    assertProblem(forged, 401, "unauthenticated");
+    const { revoked, admin } = callers;
+    for (const { name, ask } of routes) {
+      for (const shown of [revoked, admin.session]) {
+        assertProblem(await ask(shown), 401, "unauthenticated", name);
+      }
+    }
+    pass(world, 400_000);
+    for (const { name, ask } of routes) {
+      assertProblem(await ask(admin.token), 401, "unauthenticated", name);
+    }
   });
 }
+
+dbTest("every route lets in whom it should", walk);
+
+dbTest(
+  "every route lets in whom it should, through PgBouncer",
+  async (...of) => {
+    await throughPgBouncer(of[0]);
+    await walk(...of);
+  },
+);
+
+/** Somebody who wants what is not theirs, and has a workflow to try it with. */
+interface Thief {
+  key: string;
+  /** Their own. */
+  workflow: string;
+  /** What they are told of a workflow that is not. */
+  refusal: [status: number, code: string];
+}
+
+/** Nothing of ada's workflow may be in what a thief is told. */
+const LOOT = /Secret plan|loot-/;
+
+/** Registers a workflow with three executions. */
+async function fill(
+  world: World,
+  id: string,
+  definition: Record<string, unknown>,
+  contact: string,
+  key = world.key,
+): Promise<string[]> {
+  strictEqual((await put(world, definition, id, { key })).status, 200);
+  const events = [1, 2, 3].map((n) =>
+    enrolled({ workflow_id: id, contact_id: `${contact}-${n}` })
+  );
+  strictEqual((await post(world, events, { key })).status, 202);
+  while (await fold(world.sql) > 0);
+  return events.map(({ execution_id }) => execution_id as string);
+}
+
+async function makeThieves(world: World): Promise<Record<string, Thief>> {
+  const { account_id } = await createAccount(world.sql, "Other", "UTC");
+  const other = {
+    key: await createKey(world.sql, account_id, { scopes: [...SCOPES] }),
+    workflow: crypto.randomUUID(),
+    refusal: [404, "workflow_not_found"] as Thief["refusal"],
+  };
+  const member = {
+    key: await keyWith(world, {
+      scopes: [...SCOPES],
+      role: "member",
+      userId: "bob",
+    }),
+    workflow: crypto.randomUUID(),
+    refusal: [403, "forbidden"] as Thief["refusal"],
+  };
+  await fill(world, other.workflow, { name: "Own" }, "own", other.key);
+  const owned = { name: "Own", owner_id: "bob" };
+  await fill(world, member.workflow, owned, "own");
+  return { other, member };
+}
+
+/** What ada has, by the names under which others might get at it. */
+async function makeLoot(world: World) {
+  const owned = { name: "Secret plan", owner_id: "ada" };
+  const [execution] = await fill(world, WORKFLOW, owned, "loot");
+  const read = async (path: string, method = "GET", json?: unknown) => {
+    const answer = await send(world, method, path, { json });
+    ok(answer.status < 300, answer.text);
+    return answer;
+  };
+  const { json: job } = await read(`${WORKFLOW_PATH}/exports`, "POST", {
+    format: "json",
+    ...DATES,
+  });
+  const store = postgresStore(world.sql);
+  await createExportJob({
+    store,
+    renderReport: () => "",
+    print: () => Promise.reject(new Error("Nothing is printed")),
+    now: () => world.clock.now,
+  }).run({ sql: world.sql, signal: new AbortController().signal });
+  const exported = `/exports/${job.job_id}`;
+  const { json: done } = await read(`${WORKFLOW_PATH}${exported}`);
+  const refresh = await read(`${WORKFLOW_PATH}/analytics/refresh`, "POST");
+  const kept = await read(`${WORKFLOW_PATH}/analytics?${RANGE}`);
+  const list = await read(`${WORKFLOW_PATH}/executions?${RANGE}&limit=1`);
+  const workflows = await read(`/api/v1/workflows?limit=1`);
+  return {
+    execution: execution!,
+    exported,
+    signature: new URL(done.file.download_url).searchParams.get("signature")!,
+    refresh: `/analytics/refresh/${refresh.json.job_id}`,
+    etag: kept.headers.get("etag")!,
+    executionsCursor: encodeURIComponent(list.json.next_cursor),
+    workflowsCursor: encodeURIComponent(workflows.json.next_cursor),
+  };
+}
+
+/** Every way to what is another's, by those who would go it. */
+async function steal(world: World, t: Deno.TestContext): Promise<void> {
+  const thieves = await makeThieves(world);
+  const loot = await makeLoot(world);
+  const { execution, exported, signature } = loot;
+  for (const [who, { key, workflow, refusal }] of Object.entries(thieves)) {
+    const own = `/api/v1/workflows/${workflow}`;
+    const ask = async (method: string, path: string, headers = {}) => {
+      const answer = await send(world, method, path, {
+        key,
+        headers,
+        json: method === "POST" ? { format: "json", ...DATES } : undefined,
+      });
+      doesNotMatch(answer.text, LOOT, `${method} ${path}`);
+      return answer;
+    };
+    const refuses = async (
+      method: string,
+      path: string,
+      headers = {},
+      [status, code] = refusal,
+    ) => {
+      const answer = await ask(method, path, headers);
+      assertProblem(answer, status, code, `${who} ${method} ${path}`);
+    };
+
+    await t.step(`${who}: by id`, async () => {
+      for (const rest of ["", `/executions/${execution}`, exported]) {
+        await refuses("GET", WORKFLOW_PATH + rest);
+      }
+      await refuses("GET", WORKFLOW_PATH + loot.refresh);
+      // Below a workflow of one's own there is nobody else's.
+      const none = (code: string): [number, string] => [404, code];
+      const ways = {
+        [`GET /executions/${execution}`]: none("execution_not_found"),
+        [`GET ${loot.refresh}`]: none("not_found"),
+        [`GET ${exported}`]: none("export_not_found"),
+        [`GET ${exported}/events`]: none("export_not_found"),
+        [`DELETE ${exported}`]: none("export_not_found"),
+        [`POST ${exported}/retry`]: none("export_not_found"),
+      };
+      for (const [way, expected] of Object.entries(ways)) {
+        const [method, rest] = way.split(" ") as [string, string];
+        await refuses(method, own + rest, {}, expected);
+      }
+    });
+
+    await t.step(`${who}: by a filter`, async () => {
+      const search = await ask("GET", "/api/v1/workflows?search=Secret");
+      deepStrictEqual(search.json.workflows, []);
+      for (const text of [execution, "loot"]) {
+        const path = `${own}/executions?${RANGE}&text=${text}`;
+        deepStrictEqual((await ask("GET", path)).json.executions, []);
+      }
+      await refuses("GET", `${WORKFLOW_PATH}/executions?${RANGE}`);
+    });
+
+    await t.step(`${who}: by a cursor`, async () => {
+      const cursor = loot.executionsCursor;
+      const path = `${own}/executions?${RANGE}&cursor=${cursor}`;
+      ok((await ask("GET", path)).json.executions.length <= 3);
+      const after = await ask(
+        "GET",
+        `/api/v1/workflows?cursor=${loot.workflowsCursor}`,
+      );
+      ok(after.json.workflows.length <= 1);
+      await refuses(
+        "GET",
+        `${WORKFLOW_PATH}/executions?${RANGE}&cursor=${cursor}`,
+      );
+    });
+
+    await t.step(`${who}: by a cache key`, async () => {
+      const knows = { "if-none-match": loot.etag };
+      await refuses("GET", `${WORKFLOW_PATH}/analytics?${RANGE}`);
+      await refuses("GET", `${WORKFLOW_PATH}/analytics?${RANGE}`, knows);
+      await refuses("GET", `${WORKFLOW_PATH}/analytics?${RANGE}`, {
+        "if-none-match": "*",
+      });
+      // The same range under one's own name is another answer.
+      const same = await ask("GET", `${own}/analytics?${RANGE}`, knows);
+      strictEqual(same.json.workflow_id, workflow);
+    });
+
+    await t.step(`${who}: by a stream`, async () => {
+      const path = `${WORKFLOW_PATH}/analytics/stream?${RANGE}`;
+      await refuses("GET", path);
+      await refuses("GET", path, { "last-event-id": "1-1-x" });
+      await refuses("GET", `${WORKFLOW_PATH}${exported}/events`);
+    });
+
+    await t.step(`${who}: by an export`, async () => {
+      await refuses(
+        "GET",
+        `${WORKFLOW_PATH}/analytics/export?format=json&${RANGE}`,
+      );
+      await refuses("POST", `${WORKFLOW_PATH}/exports`);
+      await refuses("GET", `${WORKFLOW_PATH}${exported}/download`);
+      const wrong = signature.replace(/^./, (c) => c === "0" ? "1" : "0");
+      for (
+        const link of [
+          `${own}${exported}/download?signature=${signature}`,
+          `${WORKFLOW_PATH}${exported}/download?signature=${wrong}`,
+          `${WORKFLOW_PATH}${exported}/download?signature=`,
+        ]
+      ) {
+        await refuses("GET", link, {}, [403, "link_expired"]);
+      }
+    });
+  }
+  // It was there all the time.
+  const link = `${WORKFLOW_PATH}${exported}/download?signature=${signature}`;
+  const { text } = await send(world, "GET", link, { key: null });
+  match(text, /"total_enrolled": *3/);
+}
+
+dbTest("what is another's is had by no way", steal);
+
+dbTest(
+  "what is another's is had by no way, through PgBouncer",
+  async (...of) => {
+    await throughPgBouncer(of[0]);
+    await steal(...of);
+  },
+);
 
 dbTest(
   "pages lead those who are not signed in to the sign-in page",
@@ -487,9 +789,42 @@ dbTest(
       ok(policy.includes("frame-ancestors 'none'"), path);
       strictEqual(headers.get("referrer-policy"), "same-origin");
       doesNotMatch(policy, /unsafe/);
+      strictEqual(headers.get("strict-transport-security"), null);
     }
   },
 );
+
+dbTest(
+  "HTTPS is promised where we are reached by it, for our own host",
+  async (world) => {
+    const app = appWith(world, { publicUrl: "https://weir.test" });
+    const { headers } = await send(world, "GET", "/healthz", { app });
+    const promised = headers.get("strict-transport-security");
+    strictEqual(promised, "max-age=63072000");
+  },
+);
+
+dbTest("no other site's scripts may read an answer", async (world) => {
+  await put(world);
+  const { cookie } = await signIn(world);
+  const origin = "https://evil.test";
+  for (const { path } of Object.values(API)) {
+    const asks = {
+      "access-control-request-method": "GET",
+      "access-control-request-headers": "authorization",
+    };
+    for (const method of ["GET", "OPTIONS"]) {
+      const { headers } = await send(world, method, path.split("?")[0]!, {
+        key: null,
+        headers: { origin, cookie, ...(method === "OPTIONS" ? asks : {}) },
+      });
+      const cors = [...headers.keys()].filter((name) =>
+        name.startsWith("access-control-")
+      );
+      deepStrictEqual(cors, [], `${method} ${path}`);
+    }
+  }
+});
 
 Deno.test("mayRead() and ownerOf() let members at what they own", () => {
   const admin = { role: "admin", user_id: null } as const;

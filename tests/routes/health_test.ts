@@ -10,6 +10,7 @@ import { fold } from "../../db/events.ts";
 import { recordJob } from "../../db/jobs.ts";
 import type { JobState } from "../../db/schema.ts";
 import type { Log } from "../../db/log.ts";
+import { createHub } from "../../routes/_hub.ts";
 import { dbTest } from "../harness.ts";
 import {
   appWith,
@@ -169,7 +170,9 @@ dbTest("without its database the app says so and no more", async (world) => {
 dbTest("a statement that takes too long is a 504", async (world) => {
   const sql = connect(world.database_url, { max: 1, statementTimeoutMs: 200 });
   const { log, lines } = listening();
-  const app = appWith(world, { sql, log });
+  const now = () => world.clock.now;
+  const hub = createHub({ sql, now, log, bus: null });
+  const app = appWith(world, { sql, log, hub });
   const lock = await world.sql.reserve();
   try {
     await lock`begin`;
