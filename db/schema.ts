@@ -329,6 +329,8 @@ export const WorkflowListing = z.strictObject({
   completion_rate: Rate,
   goals_achieved: Count,
   conversion_rate: Rate,
+  daily_enrollments: z.array(Count)
+    .describe("Enrolled on each of the 30 days, oldest first"),
 }).meta({ id: "WorkflowListing" });
 export type WorkflowListing = z.infer<typeof WorkflowListing>;
 
@@ -372,11 +374,31 @@ export const AccessLogPage = z.strictObject({
 export type AccessLogPage = z.infer<typeof AccessLogPage>;
 
 /** `GET /workflows` query. */
+/** What a list of workflows can be sorted by. */
+export const WORKFLOW_SORTS = [
+  "name",
+  "total_enrolled",
+  "currently_active",
+  "completion_rate",
+  "conversion_rate",
+] as const;
+export type WorkflowSort = (typeof WORKFLOW_SORTS)[number];
+
+/** By a number all that match are counted before any is shown: 0.2 ms each. */
+export const WORKFLOWS_RANKED_MAX = 2_000;
+
 export const WorkflowsQuery = z.strictObject({
   search: z.string().max(200)
     .refine(isStorableText, "Must be well-formed text without NUL").optional()
     .describe("Part of the name, in any case"),
   status: z.enum(WORKFLOW_STATUSES).optional(),
+  sort: z.enum(WORKFLOW_SORTS).default("name").describe(
+    `By a number, at most ${
+      WORKFLOWS_RANKED_MAX.toLocaleString("en")
+    } workflows may match. Rates of nobody come last`,
+  ),
+  order: z.enum(["asc", "desc"]).optional()
+    .describe("Default: asc by name, desc by a number"),
   limit: z.coerce.number().int().min(1).max(200).default(50),
   // A name of 200 characters, as base64 of UTF-8.
   cursor: z.string().max(4_096).optional()

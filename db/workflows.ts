@@ -4,14 +4,16 @@
  * @module
  */
 
+import postgres from "postgres";
 import type { Sql } from "./client.ts";
 import { rate } from "./rates.ts";
-import type {
-  Workflow,
-  WorkflowDefinition,
-  WorkflowList,
-  WorkflowsQuery,
-  WorkflowVersion,
+import {
+  type Workflow,
+  type WorkflowDefinition,
+  type WorkflowList,
+  WORKFLOWS_RANKED_MAX,
+  type WorkflowsQuery,
+  type WorkflowVersion,
 } from "./schema.ts";
 
 /** The range of the list's numbers, days up to today. */
@@ -115,20 +117,37 @@ interface ListingRow {
   currently_active: number;
   completed: number;
   goals_achieved: number;
+  /** Of each day, oldest first. */
+  daily: number[];
   sort_name: string;
+  rank: number;
   as_of: string;
 }
 
+/** More workflows match than are sorted by a number. */
+export class TooManyToSort extends Error {
+  override readonly name = "TooManyToSort";
+}
+
+/** Which way a list goes where the query does not say. */
+export function orderOf(
+  { sort, order }: Pick<WorkflowsQuery, "sort" | "order">,
+): "asc" | "desc" {
+  return order ?? (sort === "name" ? "asc" : "desc");
+}
+
 /**
- * Lists an account's workflows by name, with their last 30 days (days of the
- * account's zone, cohort attributed, today included).
+ * Lists an account's workflows, with their last 30 days (days of the account's zone,
+ * cohort attributed, today included).
  *
  * @param sql Client.
  * @param accountId Whose.
- * @param query Search, filter, page.
+ * @param query Search, filter, order, page.
  * @param now Where the 30 days end.
  * @param ownerId Only workflows of this user; default: all.
  * @returns One page.
+ * @throws {SyntaxError} When the cursor is not one of such a list.
+ * @throws {TooManyToSort} When more than {@linkcode WORKFLOWS_RANKED_MAX} match.
  */
 export async function listWorkflows(
   sql: Sql,
@@ -137,11 +156,16 @@ export async function listWorkflows(
   now: Date,
   ownerId?: string | null,
 ): Promise<WorkflowList> {
-  const after = query.cursor === undefined ? null : readCursor(query.cursor);
+  const sort = `${query.sort} ${orderOf(query)}`;
+  const after = query.cursor === undefined
+    ? null
+    : readCursor(query.cursor, sort);
   const rows = await sql<ListingRow[]>`
     select * from weir.workflow_listing(${accountId}, ${now}, ${HEADLINE_DAYS},
       ${query.search ?? null}, ${query.status ?? null}, ${ownerId ?? null},
-      ${after?.name ?? null}, ${after?.id ?? null}, ${query.limit + 1})`;
+      ${query.sort}, ${orderOf(query) === "desc"}, ${after?.rank ?? null},
+      ${after?.name ?? null}, ${after?.id ?? null}, ${query.limit + 1},
+      ${WORKFLOWS_RANKED_MAX})`.catch(refuseTooMany);
 
   const page = rows.slice(0, query.limit);
   const last = page.at(-1);
@@ -158,15 +182,31 @@ export async function listWorkflows(
       completion_rate: rate(row.completed, row.total_enrolled),
       goals_achieved: row.goals_achieved,
       conversion_rate: rate(row.goals_achieved, row.total_enrolled),
+      daily_enrollments: row.daily,
     })),
     next_cursor: rows.length > page.length && last
-      ? writeCursor({ name: last.sort_name, id: last.workflow_id })
+      ? writeCursor({
+        sort,
+        // JSON has no infinity, which is the rank of what has no rate.
+        rank: Number.isFinite(last.rank) ? last.rank : null,
+        name: last.sort_name,
+        id: last.workflow_id,
+      })
       : null,
   };
 }
 
+function refuseTooMany(thrown: unknown): never {
+  const isTooMany = thrown instanceof postgres.PostgresError &&
+    thrown.code === "54000";
+  throw isTooMany ? new TooManyToSort(thrown.message) : thrown;
+}
+
 /** Where a page ended. */
 interface Cursor {
+  /** Of which list: what it is sorted by, and which way. */
+  sort: string;
+  rank: number | null;
   name: string;
   id: number;
 }
@@ -180,20 +220,23 @@ function writeCursor(cursor: Cursor): string {
  * Reads a cursor of {@linkcode listWorkflows}.
  *
  * @param text `next_cursor` of a page.
+ * @param sort Of the list that goes on.
  * @returns Where that page ended.
- * @throws {SyntaxError} When it is not one of ours.
+ * @throws {SyntaxError} When it is not one of ours, or of another order.
  */
-function readCursor(text: string): Cursor {
+function readCursor(text: string, sort: string): Cursor & { rank: number } {
   const bytes = Uint8Array.fromBase64(text, { alphabet: "base64url" });
   const cursor = JSON.parse(new TextDecoder().decode(bytes));
   // What Postgres would refuse as text or as an int is none of ours either.
   const isOurs = typeof cursor?.name === "string" &&
     !cursor.name.includes("\u0000") && typeof cursor.id === "number" &&
-    cursor.id === (cursor.id | 0);
+    cursor.id === (cursor.id | 0) && cursor.sort === sort &&
+    (cursor.rank === null || typeof cursor.rank === "number");
   if (!isOurs) {
     throw new SyntaxError(`Cannot read the cursor "${text}"`);
   }
-  return { name: cursor.name, id: cursor.id };
+  const { rank, name, id } = cursor;
+  return { sort, rank: rank ?? Infinity, name, id };
 }
 
 /**

@@ -908,6 +908,8 @@ export type WorkflowListing = {
   goals_achieved: number;
   /** Percent with two decimals; null where nothing can be divided by */
   conversion_rate: number | null;
+  /** Enrolled on each of the 30 days, oldest first */
+  daily_enrollments: (number)[];
 };
 
 export type WorkflowVersion = {
@@ -948,6 +950,15 @@ export function createClient(options: ClientOptions) {
       /** Part of the name, in any case */
       search?: string;
       status?: "draft" | "active" | "paused" | "archived";
+      /** By a number, at most 2,000 workflows may match. Rates of nobody come last */
+      sort?:
+        | "name"
+        | "total_enrolled"
+        | "currently_active"
+        | "completion_rate"
+        | "conversion_rate";
+      /** Default: asc by name, desc by a number */
+      order?: "asc" | "desc";
       limit?: number;
       /** next_cursor of the page before */
       cursor?: string;

@@ -250,7 +250,7 @@ function DashboardHeader(
 function LiveStatus({ live }: { live: LiveState | null }) {
   const status = live?.status ?? "connecting";
   return (
-    <span class={`live ${status} scripted`} role="status">
+    <span class={`connection ${status} scripted`} role="status">
       {status === "ended"
         ? TEXT.live.reasons[live!.reason ?? "not_readable"]
         : TEXT.live[status]}

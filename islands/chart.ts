@@ -13,8 +13,6 @@ import {
 } from "./columns.ts";
 import { formatBucketShort, formatTick } from "./format.ts";
 
-const HEIGHT_PX = 168;
-
 /** With so few buckets each one gets a dot: a line needs two. */
 const DOTS_UP_TO = 31;
 
@@ -61,9 +59,9 @@ export function drawChart(
   }
   draw();
   const resized = new ResizeObserver(() => {
-    const width = root.clientWidth;
-    if (width > 0 && width !== plot.width) {
-      plot.setSize({ width, height: HEIGHT_PX });
+    const { width, height } = sizeOf(root);
+    if (width > 0 && (width !== plot.width || height !== plot.height)) {
+      plot.setSize({ width, height });
     }
   });
   resized.observe(root);
@@ -97,21 +95,22 @@ function options(
 ): uPlot.Options {
   const style = getComputedStyle(root);
   const line = colorOf(root, metric);
+  // On a wall all of the page is larger.
+  const scale = root.clientHeight / 168;
   const axis = {
     stroke: colorOf(root, "ink-soft"),
-    font: `12px ${style.fontFamily}`,
+    font: `${12 * scale}px ${style.fontFamily}`,
     ticks: { show: false },
   };
-  const dots = { show: points.length <= DOTS_UP_TO, size: 5 };
+  const dots = { show: points.length <= DOTS_UP_TO, size: 5 * scale };
   return {
-    width: root.clientWidth,
-    height: HEIGHT_PX,
+    ...sizeOf(root),
     padding: [8, 12, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
       drag: { x: onZoom !== null, y: false, setScale: false, dist: 8 },
-      points: { size: 8 },
+      points: { size: 8 * scale },
       sync: { key: "trends", setSeries: false },
     },
     scales: {
@@ -122,15 +121,15 @@ function options(
       {
         ...axis,
         grid: { show: false },
-        size: 26,
-        space: 64,
+        size: 26 * scale,
+        space: 64 * scale,
         incrs: [1, 2, 3, 6, 7, 12, 14, 24, 28, 56, 91, 182, 364],
         values: (_, at) => at.map((i) => labelAt(points, i)),
       },
       {
         ...axis,
-        size: 44,
-        space: 36,
+        size: 44 * scale,
+        space: 36 * scale,
         grid: { stroke: colorOf(root, "line"), width: 1 },
         incrs: WHOLE_STEPS,
         values: (_, at) => at.map((value) => formatTick(value)),
@@ -140,14 +139,14 @@ function options(
       {},
       {
         stroke: line,
-        width: 2,
+        width: 2 * scale,
         fill: colorOf(root, `${metric}-fill`),
         points: { ...dots, fill: line },
       },
       {
         stroke: line,
-        width: 2,
-        dash: [4, 4],
+        width: 2 * scale,
+        dash: [4 * scale, 4 * scale],
         // The finished end of it has a dot already.
         points: {
           ...dots,
@@ -157,8 +156,8 @@ function options(
       },
       {
         stroke: colorOf(root, "past"),
-        width: 1.5,
-        points: { show: points.length === 1, size: 5 },
+        width: 1.5 * scale,
+        points: { show: points.length === 1, size: 5 * scale },
       },
     ],
     hooks: {
@@ -171,6 +170,10 @@ function options(
       }],
     },
   };
+}
+
+function sizeOf({ clientWidth: width, clientHeight: height }: HTMLElement) {
+  return { width, height };
 }
 
 /** A token's color in the theme that is on, as a canvas understands it. */

@@ -106,15 +106,17 @@ export function chartTotal(points: ChartPoint[], metric: Metric): number {
  * Corners of a small line without axes, on a field of 100 by 24.
  *
  * @param values Oldest first.
- * @returns For `points` of a polyline; a single value is a level line, none is nothing.
+ * @returns Points of a polyline; a single value is a level line, none is nothing.
  */
-export function sparkline(values: number[]): string {
+export function sparkline(values: number[]): string[] {
   const max = Math.max(...values, 1);
   const y = (value: number) => round(23 - value / max * 22);
-  if (values.length === 1) return `0,${y(values[0]!)} 100,${y(values[0]!)}`;
-  return values
-    .map((value, i) => `${round(i / (values.length - 1) * 100)},${y(value)}`)
-    .join(" ");
+  if (values.length === 1) {
+    return [`0,${y(values[0]!)}`, `100,${y(values[0]!)}`];
+  }
+  return values.map((value, i) =>
+    `${round(i / (values.length - 1) * 100)},${y(value)}`
+  );
 }
 
 function round(value: number): number {

@@ -7,7 +7,6 @@
 import type { ComponentChildren } from "preact";
 import type { Analytics, Change, Comparison } from "../db/schema.ts";
 import type { ChartPoint, ChartTrend } from "./columns.ts";
-import { sparkline } from "./columns.ts";
 import {
   formatBucketShort,
   formatCount,
@@ -21,6 +20,7 @@ import {
 } from "./format.ts";
 import { Glow } from "./glow.tsx";
 import { Count, type Filter, type Opener } from "./open.tsx";
+import { Sparkline } from "./spark.tsx";
 import { TEXT } from "./text.ts";
 
 /** An analytics answer without its buckets, which {@linkcode ChartTrend} has. */
@@ -247,24 +247,13 @@ function Shift({ change, size, words, was, neutral }: {
 
 /** The line under a card; the chart below says the same with a scale. */
 function Spark(
-  { trend, metric }: {
+  { trend: { points, finished }, metric }: {
     trend: ChartTrend;
     metric: Exclude<keyof ChartPoint, "date" | "label">;
   },
 ) {
-  const values = trend.points.map((point) => point[metric]);
-  const line = sparkline(values);
-  return (
-    <svg
-      class="spark"
-      viewBox="0 0 100 24"
-      preserveAspectRatio="none"
-      aria-hidden="true"
-    >
-      {line && <polygon points={`0,24 ${line} 100,24`} />}
-      {line && <polyline points={line} />}
-    </svg>
-  );
+  const values = points.map((point) => point[metric]);
+  return <Sparkline values={values} finished={finished} />;
 }
 
 /** What the numbers are compared with, in a sentence. */

@@ -275,7 +275,10 @@ export const TEXT = {
     tableLabel: "Numbers of each action",
     empty: "No action ran in this range.",
   },
+} as const;
 
+/** Words that only the server writes. */
+export const PAGE_TEXT = {
   quality: {
     title: "Data quality",
     lead: "Of the events of the last 30 days, by when they arrived.",
@@ -301,10 +304,7 @@ export const TEXT = {
         ? `Begins with ${to}, which has steps before it`
         : `From ${from} to ${to}, where the definition leads elsewhere`,
   },
-} as const;
 
-/** Words that only the server writes. */
-export const PAGE_TEXT = {
   first: {
     title: "Waiting for the first event",
     lead:
@@ -334,12 +334,26 @@ export const PAGE_TEXT = {
     search: "Search by name",
     status: "Status",
     anyStatus: "Any status",
-    submit: "Search",
-    workflow: "Workflow",
-    enrolled: "Enrolled",
-    active: "Active now",
-    completed: "Completed",
-    conversions: "Conversions",
+    submit: "Apply",
+    sort: "Sort by",
+    sorts: {
+      name: "Workflow",
+      total_enrolled: "Enrolled",
+      currently_active: "Active now",
+      completion_rate: "Completed",
+      conversion_rate: "Conversions",
+    },
+    letters: { asc: "A to Z", desc: "Z to A" },
+    numbers: { asc: "least first", desc: "most first" },
+    tooMany: (most: number) =>
+      `More than ${
+        formatCount(most)
+      } workflows match, too many to sort by a number: they come by name. A search or a status narrows the list.`,
+    daily: "Enrolled a day",
+    dailySentence: (least: number, most: number, last: number) =>
+      `From ${formatCount(least)} to ${formatCount(most)} a day, ${
+        formatCount(last)
+      } today`,
     next: "Next page",
     first: "First page",
     pages: "Pages",

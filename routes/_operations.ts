@@ -249,7 +249,7 @@ export const OPERATIONS: Record<string, Operation> = {
     tag: "Workflows",
     summary: "List workflows with their last 30 days",
     description:
-      "Sorted by name. Numbers are of the last 30 days of the account's time zone, today included, by cohort.",
+      "Numbers are of the last 30 days of the account's time zone, today included, by cohort.",
     scope: "analytics:read",
     query: WorkflowsQuery,
     answers: { 200: json("One page of the list", WorkflowList) },

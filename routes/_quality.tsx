@@ -6,7 +6,7 @@
 
 import type { Quality } from "../db/schema.ts";
 import { formatCount } from "../islands/format.ts";
-import { TEXT } from "../islands/text.ts";
+import { PAGE_TEXT } from "../islands/text.ts";
 
 interface Finding {
   what: string;
@@ -22,7 +22,7 @@ export function QualitySection(
     names: Map<string, string>;
   },
 ) {
-  const text = TEXT.quality;
+  const text = PAGE_TEXT.quality;
   const findings = findingsOf(quality, (id) => names.get(id) ?? id);
   return (
     <section class="panel" aria-labelledby="quality">
@@ -71,7 +71,7 @@ function findingsOf(
   quality: Quality,
   nameOf: (stepId: string) => string,
 ): Finding[] {
-  const text = TEXT.quality;
+  const text = PAGE_TEXT.quality;
   return [
     ...quality.forbidden_transitions.map((one) => ({
       ...one,

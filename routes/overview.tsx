@@ -7,14 +7,23 @@
 import { Hono } from "hono";
 import type { Grant } from "../db/access.ts";
 import {
+  WORKFLOW_SORTS,
   WORKFLOW_STATUSES,
   type WorkflowList,
   type WorkflowListing,
+  WORKFLOWS_RANKED_MAX,
+  type WorkflowSort,
   WorkflowsQuery,
 } from "../db/schema.ts";
-import { HEADLINE_DAYS, listWorkflows } from "../db/workflows.ts";
+import {
+  HEADLINE_DAYS,
+  listWorkflows,
+  orderOf,
+  TooManyToSort,
+} from "../db/workflows.ts";
 import { Command } from "../islands/command.tsx";
 import { formatCount, formatInstant, formatRate } from "../islands/format.ts";
+import { Sparkline } from "../islands/spark.tsx";
 import { PAGE_TEXT, TEXT } from "../islands/text.ts";
 import { type AuthEnv, ownerOf } from "./_auth.ts";
 import { eventCommand, keyCommand, workflowCommand } from "./_commands.tsx";
@@ -25,6 +34,8 @@ export interface OverviewProps {
   viewer: Grant;
   list: WorkflowList;
   query: WorkflowsQuery;
+  /** It was to be sorted by a number, and is not. */
+  tooMany: boolean;
   now: Date;
   deps: Pick<PageDeps, "manifest" | "publicUrl">;
 }
@@ -43,34 +54,66 @@ export function overview(deps: PageDeps): Hono<AuthEnv> {
     const viewer = c.get("viewer");
     const now = deps.now();
     const query = readQuery(c.req.query());
-    const list = await listWorkflows(
-      deps.sql,
-      viewer.account_id,
-      query,
-      now,
-      ownerOf(viewer),
-    ).catch(forgiveCursor);
-    if (list === null) return c.redirect("/", 303);
-    const props = { viewer, list, query, now, deps };
+    const shown = await readShown(deps.sql, viewer, query, now);
+    if (shown === null) return c.redirect("/", 303);
+    const props = { viewer, ...shown, now, deps };
     return answerPage(c, <OverviewPage {...props} />);
   });
 }
 
-/** A cursor that cannot be read leads to the first page. */
-function forgiveCursor(thrown: unknown): null {
-  if (thrown instanceof SyntaxError) return null;
-  throw thrown;
+/** Where there are too many to sort, they come by name. `null`: the cursor is none. */
+async function readShown(
+  sql: PageDeps["sql"],
+  viewer: Grant,
+  query: WorkflowsQuery,
+  now: Date,
+): Promise<Pick<OverviewProps, "list" | "query" | "tooMany"> | null> {
+  const { account_id } = viewer;
+  try {
+    const owner = ownerOf(viewer);
+    const list = await listWorkflows(sql, account_id, query, now, owner);
+    return { list, query, tooMany: false };
+  } catch (error) {
+    // A cursor that cannot be read leads to the first page.
+    if (error instanceof SyntaxError) return null;
+    if (!(error instanceof TooManyToSort)) throw error;
+    const byName = { ...query, sort: "name", order: "asc" } as const;
+    const shown = await readShown(sql, viewer, byName, now);
+    return shown && { ...shown, tooMany: true };
+  }
 }
 
 /** A part of the URL that cannot be read is as if it were not there. */
 function readQuery(params: Record<string, string>): WorkflowsQuery {
-  const { search, status, limit, cursor } = WorkflowsQuery.shape;
+  const { search, status, sort, order, limit, cursor } = WorkflowsQuery.shape;
+  const [by, way] = (params.sort ?? "").split(".");
   return {
     search: search.safeParse(params.search || undefined).data,
     status: status.safeParse(params.status || undefined).data,
+    sort: sort.safeParse(by).data ?? "name",
+    order: order.safeParse(way).data,
     limit: limit.parse(undefined),
     cursor: cursor.safeParse(params.cursor || undefined).data,
   };
+}
+
+/** How an order stands in the address, e.g. `total_enrolled` or `total_enrolled.asc`. */
+function sortParam(sort: WorkflowSort, order: "asc" | "desc"): string {
+  return order === orderOf({ sort }) ? sort : `${sort}.${order}`;
+}
+
+/** The address of a list's first page, or of the one that a cursor leads to. */
+function addressOf(
+  { search, status, sort, order }: WorkflowsQuery,
+  cursor?: string,
+): string {
+  const params = new URLSearchParams();
+  if (search) params.set("search", search);
+  if (status) params.set("status", status);
+  const by = sortParam(sort, orderOf({ sort, order }));
+  if (by !== "name") params.set("sort", by);
+  if (cursor) params.set("cursor", cursor);
+  return `/?${params}`;
 }
 
 /** The whole page. */
@@ -90,7 +133,12 @@ export function OverviewPage(props: OverviewProps) {
       </header>
       {empty ? searched ? <NothingFound /> : <NoWorkflow {...props} /> : (
         <>
-          <WorkflowTable workflows={list.workflows} />
+          {props.tooMany && (
+            <p class="notice" role="alert">
+              {PAGE_TEXT.overview.tooMany(WORKFLOWS_RANKED_MAX)}
+            </p>
+          )}
+          <WorkflowTable workflows={list.workflows} query={query} />
           <p class="note">
             {PAGE_TEXT.overview.lead(HEADLINE_DAYS)} {PAGE_TEXT.overview.asOf}
             {" "}
@@ -129,30 +177,50 @@ function SearchForm({ query }: { query: WorkflowsQuery }) {
           </option>
         ))}
       </select>
+      <SortSelect query={query} />
       <button type="submit">{PAGE_TEXT.overview.submit}</button>
     </form>
   );
 }
 
+/** Keeps the order of a search; seen where the table has no head to sort it by. */
+function SortSelect({ query }: { query: WorkflowsQuery }) {
+  const text = PAGE_TEXT.overview;
+  const now = sortParam(query.sort, orderOf(query));
+  return (
+    <select class="sort" name="sort" aria-label={text.sort}>
+      {WORKFLOW_SORTS.flatMap((sort) =>
+        (["desc", "asc"] as const).map((order) => {
+          const value = sortParam(sort, order);
+          return (
+            <option key={value} value={value} selected={value === now}>
+              {text.sorts[sort]},{" "}
+              {sort === "name" ? text.letters[order] : text.numbers[order]}
+            </option>
+          );
+        })
+      )}
+    </select>
+  );
+}
+
 // Roles are spelled out: the narrow layout turns rows into grids, and some
 // browsers stop telling that to screen readers as a table.
-function WorkflowTable({ workflows }: { workflows: WorkflowListing[] }) {
+function WorkflowTable(
+  { workflows, query }: { workflows: WorkflowListing[]; query: WorkflowsQuery },
+) {
   const text = PAGE_TEXT.overview;
-  const columns = [
-    text.enrolled,
-    text.active,
-    text.completed,
-    text.conversions,
-  ];
   return (
     <section class="panel" aria-label={text.title}>
       <table class="workflows" role="table">
         <thead role="rowgroup">
           <tr role="row">
-            <th scope="col" role="columnheader">{text.workflow}</th>
-            {columns.map((column) => (
-              <th key={column} scope="col" role="columnheader">{column}</th>
-            ))}
+            <SortHeader sort="name" query={query} />
+            <th scope="col" role="columnheader">{text.daily}</th>
+            <SortHeader sort="total_enrolled" query={query} />
+            <SortHeader sort="currently_active" query={query} />
+            <SortHeader sort="completion_rate" query={query} />
+            <SortHeader sort="conversion_rate" query={query} />
           </tr>
         </thead>
         <tbody role="rowgroup">
@@ -162,6 +230,31 @@ function WorkflowTable({ workflows }: { workflows: WorkflowListing[] }) {
         </tbody>
       </table>
     </section>
+  );
+}
+
+/** The first use sorts, the second turns the order round. */
+function SortHeader(
+  { sort, query }: { sort: WorkflowSort; query: WorkflowsQuery },
+) {
+  const isOn = sort === query.sort;
+  const now = orderOf(query);
+  const order = isOn
+    ? now === "asc" ? "desc" as const : "asc" as const
+    : undefined;
+  return (
+    <th
+      scope="col"
+      role="columnheader"
+      aria-sort={isOn ? now === "asc" ? "ascending" : "descending" : undefined}
+    >
+      <a href={addressOf({ ...query, sort, order })}>
+        {PAGE_TEXT.overview.sorts[sort]}
+        <span class="arrow" aria-hidden="true">
+          {isOn ? now === "asc" ? "↑" : "↓" : ""}
+        </span>
+      </a>
+    </th>
   );
 }
 
@@ -177,19 +270,41 @@ function WorkflowRow({ workflow }: { workflow: WorkflowListing }) {
           {TEXT.status[workflow.status]}
         </span>
       </th>
-      <Figure label={text.enrolled} value={workflow.total_enrolled} />
-      <Figure label={text.active} value={workflow.currently_active} />
+      <td role="cell" class="daily">
+        <Daily counts={workflow.daily_enrollments} />
+      </td>
       <Figure
-        label={text.completed}
+        label={text.sorts.total_enrolled}
+        value={workflow.total_enrolled}
+      />
+      <Figure
+        label={text.sorts.currently_active}
+        value={workflow.currently_active}
+      />
+      <Figure
+        label={text.sorts.completion_rate}
         value={workflow.completed}
         rate={workflow.completion_rate}
       />
       <Figure
-        label={text.conversions}
+        label={text.sorts.conversion_rate}
         value={workflow.goals_achieved}
         rate={workflow.conversion_rate}
       />
     </tr>
+  );
+}
+
+/** Enrolments of each day, as a line and in a sentence; today is not over yet. */
+function Daily({ counts }: { counts: number[] }) {
+  const least = Math.min(...counts);
+  const most = Math.max(...counts);
+  return (
+    <Sparkline
+      values={counts}
+      finished={counts.length - 1}
+      label={PAGE_TEXT.overview.dailySentence(least, most, counts.at(-1)!)}
+    />
   );
 }
 
@@ -210,18 +325,17 @@ function Figure(
 
 function Pages({ list, query }: Pick<OverviewProps, "list" | "query">) {
   if (!list.next_cursor && !query.cursor) return null;
-  const params = new URLSearchParams();
-  if (query.search) params.set("search", query.search);
-  if (query.status) params.set("status", query.status);
-  const first = `/?${params}`;
-  if (list.next_cursor) params.set("cursor", list.next_cursor);
   return (
     <nav class="pages" aria-label={PAGE_TEXT.overview.pages}>
       {query.cursor && (
-        <a class="button" href={first}>{PAGE_TEXT.overview.first}</a>
+        <a class="button" href={addressOf(query)}>{PAGE_TEXT.overview.first}</a>
       )}
       {list.next_cursor && (
-        <a class="button" href={`/?${params}`} rel="next">
+        <a
+          class="button"
+          href={addressOf(query, list.next_cursor)}
+          rel="next"
+        >
           {PAGE_TEXT.overview.next}
         </a>
       )}

@@ -13,6 +13,7 @@ import {
   putWorkflow,
   readWorkflow,
   readWorkflowHead,
+  TooManyToSort,
 } from "../db/workflows.ts";
 import { type AuthEnv, mayRead, ownerOf, requires } from "./_auth.ts";
 import { mediaTypeOf, readJson } from "./_body.ts";
@@ -37,7 +38,7 @@ export function workflows(deps: Deps): Hono<AuthEnv> {
         query,
         now(),
         ownerOf(viewer),
-      ).catch(refuseCursor);
+      ).catch(refuseQuery);
       c.set("rows", list.workflows.length);
       return c.json(list);
     })
@@ -83,9 +84,15 @@ function ownedBy(
   return { ...definition, owner_id: definition.owner_id ?? user_id };
 }
 
-function refuseCursor(thrown: unknown): never {
-  if (!(thrown instanceof SyntaxError)) throw thrown;
-  throw new AppError("invalid_request", {
-    errors: [{ path: "cursor", message: "Must be a next_cursor of this list" }],
-  });
+function refuseQuery(thrown: unknown): never {
+  const error = thrown instanceof SyntaxError
+    ? { path: "cursor", message: "Must be a next_cursor of a list so sorted" }
+    : thrown instanceof TooManyToSort
+    ? {
+      path: "sort",
+      message: `${thrown.message}: narrow the list, or sort by name`,
+    }
+    : null;
+  if (error === null) throw thrown;
+  throw new AppError("invalid_request", { errors: [error] });
 }

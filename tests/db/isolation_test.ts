@@ -66,7 +66,8 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
   read_workflow: (sql, { account, workflow }) =>
     sql`select * from weir.read_workflow(${account}, ${workflow})`,
   workflow_listing: (sql, { account }) =>
-    sql`select * from weir.workflow_listing(${account}, ${NOW}, 30, null, null, null, null, null, 10)`,
+    sql`select * from weir.workflow_listing(${account}, ${NOW}, 30, null, null, null,
+      'total_enrolled', true, null, null, null, 10, 10)`,
   ask_refresh: (sql, { account, workflow }) =>
     sql`select * from weir.ask_refresh(${account}, ${workflow})`,
   read_refresh: (sql, { account, workflow, job }) =>

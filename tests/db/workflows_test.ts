@@ -1,9 +1,15 @@
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { createAccount } from "../../db/access.ts";
+import { fold, recordEvents } from "../../db/events.ts";
 import {
   Duration,
+  Event,
+  WORKFLOW_SORTS,
   WorkflowDefinition,
+  type WorkflowListing,
+  WORKFLOWS_RANKED_MAX,
+  type WorkflowSort,
   WorkflowsQuery,
 } from "../../db/schema.ts";
 import {
@@ -12,8 +18,9 @@ import {
   putWorkflow,
   readWorkflow,
   readWorkflowHead,
+  TooManyToSort,
 } from "../../db/workflows.ts";
-import { dbTest, NOW } from "../harness.ts";
+import { dbTest, NOW, type World } from "../harness.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 
@@ -100,7 +107,7 @@ dbTest(
     for (const name of ["b", "c", "d"]) await put(name);
     const limit = 2;
     const page = (cursor?: string) =>
-      listWorkflows(sql, account_id, { limit, cursor }, NOW);
+      listWorkflows(sql, account_id, { sort: "name", limit, cursor }, NOW);
     const first = await page();
     await put("a");
     await put("zz", first.workflows[1]!.workflow_id);
@@ -149,7 +156,106 @@ dbTest(
           - case name when 'a' then 1 when 'b' then 2 else 3 end * interval '1 minute'
         where workflow_uuid = ${id}`;
     }
-    const list = await listWorkflows(sql, account_id, { limit: 2 }, NOW);
+    const query = { sort: "name", limit: 2 } as const;
+    const list = await listWorkflows(sql, account_id, query, NOW);
     strictEqual(list.as_of, "2026-06-15T11:58:00.000Z");
   },
 );
+
+dbTest(
+  "listWorkflows() sorts by any number, page by page, as all of it would be",
+  async (world) => {
+    const { sql, account: { account_id } } = world;
+    const all = await enrolInSome(world);
+    strictEqual(new Set(all.map((each) => each.conversion_rate)).size, 4);
+    for (const sort of WORKFLOW_SORTS) {
+      for (const order of ["asc", "desc"] as const) {
+        const found: WorkflowListing[] = [];
+        let cursor: string | undefined;
+        do {
+          const query = { sort, order, limit: 3, cursor };
+          const page = await listWorkflows(sql, account_id, query, NOW);
+          found.push(...page.workflows);
+          cursor = page.next_cursor ?? undefined;
+        } while (cursor !== undefined);
+        const names = ordered(all, sort, order).map(({ name }) => name);
+        deepStrictEqual(found.map(({ name }) => name), names, sort + order);
+      }
+    }
+    const query = { sort: "conversion_rate", limit: 3 } as const;
+    const { next_cursor } = await listWorkflows(sql, account_id, query, NOW);
+    const other = { ...query, order: "asc", cursor: next_cursor! } as const;
+    await rejects(listWorkflows(sql, account_id, other, NOW), SyntaxError);
+
+    await sql`
+      insert into weir.workflow (workflow_uuid, account_id, name)
+      select gen_random_uuid(), ${account_id}, 'many ' || n
+      from generate_series(1, ${WORKFLOWS_RANKED_MAX}::int) n`;
+    await rejects(listWorkflows(sql, account_id, query, NOW), TooManyToSort);
+    const narrow = { ...query, search: "Workflow" };
+    strictEqual(
+      (await listWorkflows(sql, account_id, narrow, NOW)).workflows.length,
+      3,
+    );
+  },
+);
+
+/** Ten workflows, of which some are alike in one thing or another, and two are empty. */
+async function enrolInSome(world: World): Promise<WorkflowListing[]> {
+  const { sql, account: { account_id } } = world;
+  const goal_id = crypto.randomUUID();
+  for (let n = 0; n < 10; n++) {
+    const id = crypto.randomUUID();
+    const goals = [{ goal_id, type: "purchase", name: "Bought" }];
+    const definition = { name: `Workflow ${n * 7 % 10}`, goals };
+    await putWorkflow(
+      sql,
+      account_id,
+      id,
+      WorkflowDefinition.parse(definition),
+    );
+    const events = Array.from({ length: n % 5 }, (_, i) => {
+      const fact = {
+        workflow_id: id,
+        execution_id: crypto.randomUUID(),
+        contact_id: `contact ${i}`,
+        occurred_at: NOW.toISOString(),
+      };
+      const enrolled = {
+        ...fact,
+        id: `in ${i}`,
+        type: "execution.enrolled",
+        source: "api",
+      };
+      const ended = i % 2 === 0
+        ? { type: "goal.achieved", goal_id }
+        : { type: "execution.completed" };
+      return [
+        enrolled,
+        ...n > 6 ? [{ ...fact, ...ended, id: `out ${i}` }] : [],
+      ];
+    }).flat();
+    await recordEvents(
+      sql,
+      account_id,
+      events.map((event) => Event.parse(event)),
+    );
+  }
+  while (await fold(sql) > 0);
+  const query = { sort: "name", limit: 200 } as const;
+  return (await listWorkflows(sql, account_id, query, NOW)).workflows;
+}
+
+/** As the list is told to be: rates of nobody last, equals by name. */
+function ordered(
+  all: WorkflowListing[],
+  sort: WorkflowSort,
+  order: "asc" | "desc",
+): WorkflowListing[] {
+  const sign = order === "asc" ? 1 : -1;
+  const byName = all.toSorted((a, b) => a.name! < b.name! ? -1 : 1);
+  if (sort === "name") return sign === 1 ? byName : byName.reverse();
+  const rank = (listing: WorkflowListing) =>
+    listing[sort] === null ? 1_000 : sign * listing[sort];
+  return byName.sort((a, b) => rank(a) - rank(b));
+}

@@ -12,6 +12,10 @@ export const CART = "11111111-1111-4111-8111-111111111111";
 export const SYNC = "11111111-1111-4111-8111-222222222222";
 export const QUIET = "11111111-1111-4111-8111-333333333333";
 
+export const CART_NAME = "Abandoned cart";
+export const SYNC_NAME = "Nightly sync";
+export const QUIET_NAME = "Win them back";
+
 const GOAL = "44444444-4444-4444-8444-444444444444";
 const HOUR_MS = 3_600_000;
 
@@ -48,17 +52,17 @@ export const BOTTLENECK = "Reminder by email";
 export async function tellStory(url: string, world: World): Promise<void> {
   const now = Date.now();
   await put(url, world, CART, {
-    name: "Abandoned cart",
+    name: CART_NAME,
     steps: CART_STEPS.slice(0, 4),
     goals: [],
   });
   await put(url, world, CART, {
-    name: "Abandoned cart",
+    name: CART_NAME,
     steps: CART_STEPS,
     goals: [{ goal_id: GOAL, type: "purchase", name: "Order placed" }],
   });
   await put(url, world, SYNC, {
-    name: "Nightly sync",
+    name: SYNC_NAME,
     status: "paused",
     steps: Array.from({ length: SYNC_ACTIONS }, (_, i) => ({
       step_id: stepId(100 + i),
@@ -68,7 +72,7 @@ export async function tellStory(url: string, world: World): Promise<void> {
       order: i,
     })),
   });
-  await put(url, world, QUIET, { name: "Win them back", status: "draft" });
+  await put(url, world, QUIET, { name: QUIET_NAME, status: "draft" });
   const carts = Array.from(
     { length: CART_EXECUTIONS },
     (_, n) => cart(n, now - (n + 1) * CART_PACE_MS, now),

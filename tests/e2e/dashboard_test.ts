@@ -28,10 +28,13 @@ import {
 import {
   BOTTLENECK,
   CART,
+  CART_NAME,
   enrolOne,
   QUIET,
+  QUIET_NAME,
   SYNC,
   SYNC_ACTIONS,
+  SYNC_NAME,
   tellStory,
 } from "./_story.ts";
 
@@ -49,6 +52,7 @@ Deno.test("Pages", async (t) => {
   await withBrowser(tellStory, async (it) => {
     const steps: Record<string, (it: Visit) => Promise<void>> = {
       "lead from the overview to the numbers of the API": numbersOfTheApi,
+      "sort and search the overview by keys, without scripts": overview,
       "follow the controls, and Back undoes them": controls,
       "can be worked by keyboard alone: which step is the bottleneck, and how many are stuck in it":
         bottleneckByKeyboard,
@@ -139,6 +143,46 @@ async function answersOf(
         .json();
     return [await get(""), await get("/funnel")] as const;
   }, CART);
+}
+
+async function overview({ page, url }: Visit) {
+  await page(async (page) => {
+    await page.setJavaScriptEnabled(false);
+    const names = () =>
+      page.$$eval(
+        ".workflows tbody bdi",
+        (all) => all.map((name) => name.textContent),
+      );
+    const enter = () =>
+      Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);
+    await page.setViewport({ width: 1280, height: 800 });
+    await page.goto(url);
+    deepStrictEqual(await names(), [CART_NAME, SYNC_NAME, QUIET_NAME]);
+    await reach(page, '.workflows thead a[href*="total_enrolled"]');
+    await enter();
+    deepStrictEqual(await names(), [CART_NAME, SYNC_NAME, QUIET_NAME]);
+    strictEqual(await sortOf(page), "Enrolled descending");
+    await reach(page, ".workflows [aria-sort] a");
+    await enter();
+    deepStrictEqual(await names(), [QUIET_NAME, SYNC_NAME, CART_NAME]);
+    match(page.url(), /sort=total_enrolled\.asc/);
+    match(
+      await page.$eval(".spark", (line) => line.getAttribute("aria-label")!),
+      /^From 0 to 0 a day, 0 today$/,
+    );
+    // A search keeps the order.
+    await page.type("[name=search]", "n");
+    await enter();
+    deepStrictEqual(await names(), [QUIET_NAME, SYNC_NAME, CART_NAME]);
+    match(page.url(), /search=n.*sort=total_enrolled\.asc/);
+    await page.setViewport({ width: 320, height: 800 });
+    await page.select(".sort", "name.desc");
+    await Promise.all([
+      page.waitForNavigation(),
+      page.click(".search button"),
+    ]);
+    deepStrictEqual(await names(), [QUIET_NAME, SYNC_NAME, CART_NAME]);
+  });
 }
 
 async function controls({ page, url }: Visit) {
@@ -268,7 +312,7 @@ async function reach(page: Page, selector: string): Promise<void> {
 async function live({ page, url, world }: Visit) {
   await page(async (page) => {
     await visit(page, `${url}/workflows/${CART}?range=today`);
-    await page.waitForSelector(".live.live");
+    await page.waitForSelector(".connection.live");
     const enrolled = () =>
       page.$eval(".card data", (data) => (data as HTMLDataElement).value);
     const before = Number(await enrolled());
@@ -294,7 +338,7 @@ async function live({ page, url, world }: Visit) {
       Reflect.deleteProperty(globalThis, "EventSource");
     });
     await visit(page, `${url}/workflows/${CART}`);
-    const said = await page.waitForSelector(".live.polling");
+    const said = await page.waitForSelector(".connection.polling");
     match(await said!.evaluate((it) => it.textContent!), /every 30 seconds/);
   });
 }

@@ -79,7 +79,7 @@ Deno.test("chartTotal() sums what happened, and takes the last of what is", () =
 });
 
 Deno.test("sparkline() goes from edge to edge, with 0 at the bottom", () => {
-  strictEqual(sparkline([0, 5, 10]), "0,23 50,12 100,1");
-  strictEqual(sparkline([4]), "0,1 100,1");
-  strictEqual(sparkline([]), "");
+  deepStrictEqual(sparkline([0, 5, 10]), ["0,23", "50,12", "100,1"]);
+  deepStrictEqual(sparkline([4]), ["0,1", "100,1"]);
+  deepStrictEqual(sparkline([]), []);
 });

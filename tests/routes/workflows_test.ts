@@ -380,6 +380,7 @@ dbTest(
       completion_rate: 33.33,
       goals_achieved: 1,
       conversion_rate: 33.33,
+      daily_enrollments: [1, ...Array(28).fill(0), 2],
     }]);
   },
 );
