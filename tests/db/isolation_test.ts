@@ -310,7 +310,7 @@ webTest(
       const { account, workflow } = tenants[n]!;
       const [own, other] = await Promise.all([
         world.web<{ uuid: string }[]>`
-          select workflow_uuid as uuid from weir.workflow_listing(${account}, ${NOW}, 30, null, null, null, null, null, 10)`,
+          select workflow_uuid as uuid from weir.workflow_listing(${account}, ${NOW}, 30, null, null, null, 'name', false, null, null, null, 10, 10)`,
         world.web`
           select * from weir.workflow_head(${account}, ${
           tenants[(n + 1) % tenants.length]!.workflow
