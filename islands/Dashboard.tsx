@@ -44,6 +44,8 @@ export interface DashboardProps {
   path: string;
   /** Of the list of executions, `null` where it is not to be seen. */
   executionsPath: string | null;
+  /** What it can be exported as, where it may be: words and addresses. */
+  exports: [text: string, href: string][] | null;
   /** Where its numbers can be followed, `null` where they are not to be. */
   livePath: string | null;
   /** Nothing happened in the range: the page says what to do, and the numbers stay away. */
@@ -198,9 +200,9 @@ function lastDateOf(trend: ChartTrend, at: number, last: string): string {
 }
 
 function DashboardHeader(
-  { workflow, numbers, problem, executionsPath, live }: DashboardProps & {
-    live: LiveState | null;
-  },
+  { workflow, numbers, problem, executionsPath, exports, live }:
+    & DashboardProps
+    & { live: LiveState | null },
 ) {
   const { period, as_of } = numbers;
   const zone = period.tz_effective;
@@ -230,6 +232,20 @@ function DashboardHeader(
           <a class="button" href={executionsPath}>
             {TEXT.dashboard.executions}
           </a>
+          {exports && (
+            <details class="menu">
+              <summary class="button">{TEXT.dashboard.exports}</summary>
+              <div class="menu-body">
+                <ul>
+                  {exports.map(([text, href]) => (
+                    <li key={href}>
+                      <a href={href}>{text}</a>
+                    </li>
+                  ))}
+                </ul>
+              </div>
+            </details>
+          )}
         </nav>
       )}
       {problem && (

@@ -38,6 +38,7 @@ export const TEXT = {
     loading: "Loading",
     links: "This workflow",
     executions: "Executions",
+    exports: "Export",
     invalidRange: (message: string) =>
       `This view could not be read (${message}). The last 30 days are shown instead.`,
     zoneReplaced: (asked: string, effective: string) =>
@@ -436,6 +437,36 @@ export const PAGE_TEXT = {
     open: "Still in it",
   },
 
+  exports: {
+    title: "Exports",
+    menu: "Export",
+    more: "All exports",
+    make: "Make a file",
+    lead:
+      "A file is made while you do something else, and kept here for a day. Nothing is downloaded unless you say so.",
+    what: "What",
+    kindLeads: {
+      report:
+        "Summary with comparison, funnel, trends, actions and exit reasons, to print or to forward",
+      numbers_csv: "A line a day, hour, week or month",
+      numbers_json: "Everything that the page shows, as the API answers it",
+      executions_csv: "A line an execution, as many as there are",
+      executions_json: "An object an execution",
+    },
+    bom: "Begin CSV with a mark that tells Excel of UTF-8",
+    zone: (zone: string) => `Days are days in ${zone}.`,
+    filter: "Only executions that match",
+    submit: "Make it",
+    refresh: "Show how far they are",
+    problems: {
+      exports_busy:
+        "This account has as many files under way as it may. Wait for one of them, or give one up.",
+      exports_full:
+        "This account keeps as many bytes as it may. The oldest files go first: try again later.",
+    },
+    invalid: (message: string) => `This could not be asked for (${message}).`,
+  },
+
   signIn: {
     title: "Sign in",
     lead:
@@ -465,6 +496,10 @@ export const PAGE_TEXT = {
       lead:
         "The address may be mistyped, or the workflow belongs to another account.",
     },
+    signedOut: {
+      title: "You are signed out",
+      lead: "Nothing was done. Sign in, then do it again.",
+    },
     refused: {
       title: "This address cannot be read",
       lead:
@@ -475,6 +510,37 @@ export const PAGE_TEXT = {
       lead: "Your data is safe, and the error is in the log. Try again.",
     },
   },
+} as const;
+
+/** Words of the page of exports, in the browser too. */
+export const EXPORTS_TEXT = {
+  kinds: {
+    report: "Report as PDF",
+    numbers_csv: "Numbers as CSV",
+    numbers_json: "Numbers as JSON",
+    executions_csv: "Executions as CSV",
+    executions_json: "Executions as JSON",
+  },
+  filesTitle: "Files",
+  none: "Nobody has asked for a file yet.",
+  allTime: "All time",
+  statuses: {
+    queued: "Waiting",
+    running: "In progress",
+    done: "Done",
+    failed: "Failed",
+    cancelled: "Given up",
+  },
+  by: (user: string) => `by ${user}`,
+  percent: (percent: number) => `${percent}%`,
+  retrying: (reason: string) => `It will be tried again. ${reason}`,
+  download: "Download",
+  rows: (rows: number) => `${formatCount(rows)} ${plural(rows, "row", "rows")}`,
+  until: (instant: string) => `Kept until ${instant}`,
+  digest: "SHA-256",
+  again: "Again",
+  giveUp: "Give up",
+  lost: "The connection is lost. Reload the page to see how it stands.",
 } as const;
 
 /** What the printed report says. */

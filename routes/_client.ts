@@ -138,7 +138,11 @@ function contentOf(
   { responses }: OpenApiOperation,
 ): [type: string, schema: JsonSchema | undefined] {
   const good = Object.entries(responses).find(([status]) => status < "300");
-  const kinds = Object.entries(good?.[1].content ?? {});
+  const all = Object.entries(good?.[1].content ?? {});
+  // The stream of what else is JSON is EventSource's, too.
+  const kinds = all.filter(([type]) =>
+    all.length === 1 || type !== "text/event-stream"
+  );
   const only = kinds.length === 1 ? kinds[0] : undefined;
   return only ? [only[0], only[1].schema] : ["", undefined];
 }

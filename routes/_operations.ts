@@ -133,6 +133,11 @@ const EXPORT_QUEUED: OperationAnswer = {
   headers: { location: "Where to read what becomes of it" },
 };
 
+const WATCHED: OperationAnswer = {
+  description: "A stream that ends after ten minutes",
+  content: { "text/event-stream": null },
+};
+
 const FILES = {
   "text/csv": null,
   "application/json": null,
@@ -417,10 +422,17 @@ export const OPERATIONS: Record<string, Operation> = {
     id: "listExports",
     tag: "Exports",
     summary: "List the newest files of a workflow",
+    description:
+      "With `Accept: text/event-stream` as events of type `exports`, each the list as it is then, until no file is under way.",
     scope: "exports:write",
     path: WorkflowPath,
-    answers: { 200: json("The jobs, newest first", ExportList) },
-    errors: OF_WORKFLOW,
+    answers: {
+      200: {
+        description: "The jobs, newest first",
+        content: { "application/json": ExportList, "text/event-stream": null },
+      },
+    },
+    errors: [...OF_WORKFLOW, "streams_full"],
     example: { path: { id: EXAMPLE_WORKFLOW } },
   },
   "GET /api/v1/workflows/{id}/exports/{job_id}": {
@@ -447,12 +459,8 @@ export const OPERATIONS: Record<string, Operation> = {
     summary: "Be told how far a file is",
     description:
       "Server-sent events of type `job`, each the job as it is then; it ends when the job does.",
-    answers: {
-      200: {
-        description: "A stream that ends after ten minutes",
-        content: { "text/event-stream": null },
-      },
-    },
+    answers: { 200: WATCHED },
+    errors: [...OF_EXPORT.errors, "streams_full"],
   },
   "GET /api/v1/workflows/{id}/exports/{job_id}/download": {
     ...OF_EXPORT,

@@ -47,12 +47,15 @@ export interface PageProps {
   islands?: string[];
   /** What stands around the islands; pages of one kind can take each other's place. */
   kind?: string;
+  /** Without scripts the page is asked for again after so long. */
+  refreshSeconds?: number;
   children: ComponentChildren;
 }
 
 /** The whole document. */
 export function Page(
-  { title, manifest, viewer, islands = [], kind, children }: PageProps,
+  { title, manifest, viewer, islands = [], kind, refreshSeconds, children }:
+    PageProps,
 ) {
   const { theme } = useContext(Reader);
   return (
@@ -68,6 +71,11 @@ export function Page(
         {["_page", ...islands].map((name) => (
           <script key={name} type="module" src={manifest[name]} />
         ))}
+        {refreshSeconds && (
+          <noscript>
+            <meta http-equiv="refresh" content={String(refreshSeconds)} />
+          </noscript>
+        )}
       </head>
       <body class={kind}>
         <a class="skip" href="#content">{PAGE_TEXT.skipToContent}</a>

@@ -28,6 +28,7 @@ import { answerErrorPage } from "./error_page.tsx";
 import { events } from "./events.ts";
 import { contacts, executions } from "./executions.ts";
 import { exports } from "./exports.ts";
+import { exportForms, exportPages } from "./exports_page.tsx";
 import { github } from "./github.ts";
 import { executionPages } from "./executions_page.tsx";
 import { health } from "./health.ts";
@@ -114,7 +115,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/api/v1", api(deps, reads));
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
-  app.route("/", pages(deps));
+  app.route("/", pages(deps, reads));
 
   app.notFound((c) => onError(new AppError("not_found"), c));
   app.onError(onError);
@@ -152,16 +153,18 @@ function api(deps: Deps, reads: Reads): Hono {
   return app;
 }
 
-function pages(deps: Deps): Hono {
+function pages(deps: Deps, reads: Reads): Hono {
   const app = new Hono();
   app.use(compress());
   app.use("/sign-in", limitedByAddress(deps, "sign_in"));
   app.route("/", signIn(deps));
   app.route("/", theme(deps));
+  app.route("/", exportForms(deps, reads));
   app.use("/", requiresSession(deps));
   app.use("/workflows/*", requiresSession(deps));
   app.route("/", overview(deps));
   app.route("/", dashboard(deps));
   app.route("/", executionPages(deps));
+  app.route("/", exportPages(deps));
   return app;
 }

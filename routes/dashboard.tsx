@@ -32,9 +32,10 @@ import {
   presetRange,
   PRESETS,
 } from "../islands/range.ts";
-import { PAGE_TEXT, TEXT } from "../islands/text.ts";
+import { EXPORTS_TEXT, PAGE_TEXT, TEXT } from "../islands/text.ts";
 import {
   ACTION_SORTS,
+  apiParams,
   granularityFor,
   type View,
   viewParams,
@@ -96,6 +97,7 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
       path: c.req.path,
       livePath: `/api/v1${c.req.path}/analytics`,
       executionsPath: `${c.req.path}/executions`,
+      exports: exportsOf(c.req.path, shown.view),
       isEmpty: isEmpty(analytics),
     };
     const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);
@@ -117,6 +119,22 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
       props.problem ? 400 : 200,
     );
   });
+}
+
+/** Numbers at once; what takes longer from a page of its own, where nothing else is lost. */
+function exportsOf(path: string, view: View): [string, string][] {
+  const { kinds } = EXPORTS_TEXT;
+  const now = (format: string) =>
+    `/api/v1${path}/analytics/export?format=${format}&${apiParams(view)}`;
+  const later = (kind: string) =>
+    `${path}/exports?${viewParams(view)}&kind=${kind}`;
+  return [
+    [kinds.numbers_csv, now("csv")],
+    [kinds.numbers_json, now("json")],
+    [kinds.report, later("report")],
+    [kinds.executions_csv, later("executions_csv")],
+    [PAGE_TEXT.exports.more, `${path}/exports?${viewParams(view)}`],
+  ];
 }
 
 function namesOf({ versions }: Workflow): Map<string, string> {

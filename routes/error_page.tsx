@@ -40,6 +40,7 @@ export function ErrorPage(
 }
 
 function wordsFor(status: number): { title: string; lead: string } {
+  if (status === 401) return PAGE_TEXT.errors.signedOut;
   if (status === 403) return PAGE_TEXT.errors.forbidden;
   if (status === 404) return PAGE_TEXT.errors.notFound;
   return status < 500 ? PAGE_TEXT.errors.refused : PAGE_TEXT.errors.failed;

@@ -152,6 +152,11 @@ function ListPage(
         {problem && <p class="notice" role="alert">{WORDS.invalid(problem)}</p>}
         <Filters query={query} workflow={workflow} path={here} />
         <SearchForm query={query} path={here} />
+        <nav class="page-links" aria-label={TEXT.dashboard.links}>
+          <a class="button" href={`${path}/exports?${exportParamsOf(query)}`}>
+            {PAGE_TEXT.exports.menu}
+          </a>
+        </nav>
       </header>
       {list.executions.length === 0
         ? (
@@ -206,7 +211,15 @@ function paramsOf(
   return params;
 }
 
-function Crumbs({ path, name }: { path: string; name: string }) {
+/** The same executions as a file. */
+function exportParamsOf(query: ExecutionsQuery): URLSearchParams {
+  const params = paramsOf(query, { rows: "executions" });
+  params.delete("limit");
+  return params;
+}
+
+/** The way back to the workflow. */
+export function Crumbs({ path, name }: { path: string; name: string }) {
   return (
     <nav class="crumbs" aria-label={WORDS.crumbs}>
       <a href={path}>
@@ -242,7 +255,8 @@ function Filters({ query, workflow, path }: {
   );
 }
 
-function chipsOf(
+/** What of a filter narrows the list, in words, and the parameters that say it. */
+export function chipsOf(
   query: ExecutionsQuery,
   { versions }: Workflow,
 ): { text: string; names: string[] }[] {

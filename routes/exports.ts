@@ -17,7 +17,6 @@ import {
   listExports,
   openSigned,
   readExport,
-  requestExport,
   retryExport,
 } from "../db/exports.ts";
 import {
@@ -26,9 +25,10 @@ import {
   ExportQuery,
   Uuid,
 } from "../db/schema.ts";
-import { type AuthEnv, requires } from "./_auth.ts";
+import { type AuthEnv, credentialOf, requires } from "./_auth.ts";
 import { readJson } from "./_body.ts";
 import { AppError } from "./_errors.ts";
+import { exportJobOf, isOver, queueExport } from "./_exports.ts";
 import { parsed, valid } from "./_valid.ts";
 import type { Reads } from "./_reads.ts";
 import type { Deps } from "./app.ts";
@@ -43,14 +43,25 @@ const WATCH_MS = 500;
 /** A watcher who wants to see more asks again, ms. */
 const WATCH_MS_MAX = 10 * 60_000;
 
-/** When an account that has too many jobs may try again, seconds: one takes about as long. */
-const BUSY_SECONDS = 10;
+/** Who watch at once here: each asks the database twice a second. */
+const WATCHERS_MAX = 100;
+
+/** What somebody watches until it is over. */
+interface Watched<Known> {
+  event: string;
+  isOver(known: Known): boolean;
+  /** Reads it again; `null` when it is gone. */
+  read(): Promise<Known | null>;
+  /** As it is told. */
+  shown(known: Known): object;
+}
 
 /** @returns The routes below `/api/v1/workflows`. */
 export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
   const { sql, slow, now, store, publicUrl, stopping } = deps;
   const writes = requires(deps, "exports:write");
   const app = new Hono<AuthEnv>();
+  let watchers = 0;
 
   app.get(
     "/:id/analytics/export",
@@ -99,9 +110,21 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
   app.get("/:id/exports", writes, valid("param", WorkflowPath), async (c) => {
     const { id } = c.req.valid("param");
     const { account_id } = await readerOf(c, id);
-    const jobs = await listExports(sql, account_id, id);
+    const read = () => listExports(sql, account_id, id);
+    const jobs = await read();
+    const shown = (jobs: ExportRow[]) => ({ exports: jobs.map(jobOf) });
+    c.header("vary", "accept");
+    if (c.req.header("accept")?.includes("text/event-stream")) {
+      const isAllOver = (jobs: ExportRow[]) => jobs.every(isOver);
+      return watch(c, jobs, {
+        event: "exports",
+        isOver: isAllOver,
+        read,
+        shown,
+      });
+    }
     c.header("cache-control", "private, no-store");
-    return c.json({ exports: jobs.map(jobOf) });
+    return c.json(shown(jobs));
   });
 
   app.get(
@@ -137,23 +160,14 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
     writes,
     valid("param", ExportPath),
     async (c) => {
-      const path = c.req.valid("param");
-      let job = await findJob(c, readExport, path);
+      const { id, job_id } = c.req.valid("param");
+      const first = await findJob(c, readExport, { id, job_id });
       const { account_id } = c.get("viewer");
-      return streamSSE(c, async (stream) => {
-        const deadline = Date.now() + WATCH_MS_MAX;
-        for (let told = "";;) {
-          const data = JSON.stringify(jobOf(job));
-          if (data !== told) await stream.writeSSE({ event: "job", data });
-          told = data;
-          const isOver = job.status !== "queued" && job.status !== "running";
-          if (isOver || stream.aborted || stopping.aborted) return;
-          if (Date.now() > deadline) return;
-          await stream.sleep(WATCH_MS);
-          const next = await readExport(sql, account_id, path.id, path.job_id);
-          if (next === null) return;
-          job = next;
-        }
+      return watch(c, first, {
+        event: "job",
+        isOver,
+        read: () => readExport(sql, account_id, id, job_id),
+        shown: jobOf,
       });
     },
   );
@@ -181,6 +195,31 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
   );
   return app;
 
+  function watch<Known>(c: Context, known: Known, watched: Watched<Known>) {
+    if (watchers >= WATCHERS_MAX) throw new AppError("streams_full");
+    watchers += 1;
+    const credential = credentialOf(c, deps);
+    return streamSSE(c, async (stream) => {
+      const deadline = Date.now() + WATCH_MS_MAX;
+      try {
+        for (let told = "", now: Known | null = known; now !== null;) {
+          const data = JSON.stringify(watched.shown(now));
+          if (data !== told) {
+            await stream.writeSSE({ event: watched.event, data });
+          }
+          told = data;
+          if (watched.isOver(now) || Date.now() > deadline) return;
+          await stream.sleep(WATCH_MS);
+          if (stream.aborted || stopping.aborted) return;
+          if (await credential() === null) return;
+          now = await watched.read();
+        }
+      } finally {
+        watchers -= 1;
+      }
+    });
+  }
+
   async function readerOf(c: Context<AuthEnv>, id: string): Promise<Grant> {
     const viewer = c.get("viewer");
     await reads.workflow(viewer, id);
@@ -199,25 +238,13 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
   }
 
   async function queue(c: Context<AuthEnv>, id: string, request: ExportQuery) {
-    const { account_id, user_id } = c.get("viewer");
-    const job = await requestExport(sql, account_id, id, user_id, request);
-    if (job === null) throw new AppError("workflow_not_found");
-    if ("refused" in job) {
-      c.header("retry-after", String(BUSY_SECONDS));
-      throw new AppError(
-        job.refused === "busy" ? "exports_busy" : "exports_full",
-      );
-    }
+    const job = await queueExport(deps, c.get("viewer"), id, request);
     c.header("location", `/api/v1/workflows/${id}/exports/${job.job_id}`);
     return c.json(jobOf(job), 202);
   }
 
-  function jobOf(
-    { signature, attempt: _, file, ...job }: ExportRow,
-  ): ExportJob {
-    const path = `/api/v1/workflows/${job.workflow_id}/exports/${job.job_id}`;
-    const download_url = `${publicUrl}${path}/download?signature=${signature}`;
-    return { ...job, file: file && { ...file, download_url } };
+  function jobOf(job: ExportRow): ExportJob {
+    return exportJobOf(job, publicUrl);
   }
 
   async function download(

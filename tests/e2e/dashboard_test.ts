@@ -26,6 +26,11 @@ import {
   withBrowser,
 } from "./_browser.ts";
 import {
+  exportsByMenu,
+  exportsInTrouble,
+  exportsWithoutScripts,
+} from "./_exports.ts";
+import {
   BOTTLENECK,
   CART,
   CART_NAME,
@@ -62,6 +67,10 @@ Deno.test("Pages", async (t) => {
       "sort and page the table of actions": actions,
       "show the range in the reader's zone": zone,
       "read without scripts": withoutScripts,
+      "have files made by menu, and hand them over": exportsByMenu,
+      "tell how far a file is, what went wrong, and what to do then":
+        exportsInTrouble,
+      "have files made without scripts": exportsWithoutScripts,
       "are light, and nothing in them moves": light,
       "say what to do where nothing is": emptyStates,
       "have no barrier that axe finds, and fit the screen": everyone,
@@ -191,14 +200,14 @@ async function controls({ page, url }: Visit) {
     const facts = () => textOf(page, ".page-facts");
     const before = await facts();
 
-    await page.focus(".menu summary");
+    await page.focus(".range summary");
     await page.keyboard.press("ArrowDown");
     strictEqual(await focused(page), "Last 30 days");
     await page.keyboard.press("ArrowUp");
     await changes(page, () => page.keyboard.press("Enter"));
     match(page.url(), /\?range=7d&tz=UTC$/);
     notStrictEqual(await facts(), before);
-    strictEqual(await textOf(page, ".menu summary b"), "Last 7 days");
+    strictEqual(await textOf(page, ".range summary b"), "Last 7 days");
 
     await changes(page, () => page.select("[name=granularity]", "hourly"));
     match(page.url(), /granularity=hourly/);
@@ -222,11 +231,11 @@ async function controls({ page, url }: Visit) {
     strictEqual(page.url(), `${url}/workflows/${CART}`);
     strictEqual(await facts().then(rangeOf), rangeOf(before));
 
-    await page.focus(".menu summary");
+    await page.focus(".range summary");
     await page.keyboard.press("Enter");
-    await page.waitForSelector(".menu[open]");
+    await page.waitForSelector(".range [open]");
     await page.keyboard.press("Escape");
-    strictEqual(await page.$(".menu[open]"), null);
+    strictEqual(await page.$(".range [open]"), null);
     strictEqual(await focused(page), "Last 30 daysChange the range");
   });
 }
@@ -544,6 +553,7 @@ async function everyone({ page, url, world }: Visit) {
     dashboard: `/workflows/${CART}`,
     quiet: `/workflows/${QUIET}`,
     executions: `/workflows/${CART}/executions?status=active`,
+    exports: `/workflows/${CART}/exports`,
     nowhere: NOWHERE,
     "sign-in": "/sign-in",
     "sign-in-offer": `/sign-in?token=${token}`,

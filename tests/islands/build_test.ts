@@ -6,6 +6,9 @@ import { buildIslands } from "../../islands/build.ts";
 const SCRIPT_BYTES_MAX = 45_000;
 const STYLE_BYTES_MAX = 12_000;
 
+/** What the page of exports may, which draws nothing. */
+const EXPORTS_BYTES_MAX = 10_000;
+
 /** Without sanitizers: esbuild's stop() ends its process, but does not wait until it is gone. */
 function buildTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
@@ -20,6 +23,7 @@ buildTest(
       const manifest = await buildIslands(out);
       deepStrictEqual(Object.keys(manifest).sort(), [
         "Dashboard",
+        "Exports",
         "_page",
         "icon",
         "style",
@@ -35,9 +39,14 @@ buildTest(
         JSON.parse(await Deno.readTextFile(new URL("manifest.json", out))),
         manifest,
       );
-      const script = await gzippedBytes(out, ".js");
+      const bytesOf = (name: string) =>
+        gzippedBytes(out, manifest[name]!.slice("/assets/".length));
+      const page = await bytesOf("_page");
+      const dashboard = page + await bytesOf("Dashboard");
+      ok(dashboard <= SCRIPT_BYTES_MAX, `${dashboard} bytes of script`);
+      const exports = page + await bytesOf("Exports");
+      ok(exports <= EXPORTS_BYTES_MAX, `${exports} bytes of script`);
       const style = await gzippedBytes(out, ".css");
-      ok(script > 0 && script <= SCRIPT_BYTES_MAX, `${script} bytes of script`);
       ok(style > 0 && style <= STYLE_BYTES_MAX, `${style} bytes of style`);
     } finally {
       await Deno.remove(folder, { recursive: true });

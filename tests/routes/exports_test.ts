@@ -411,13 +411,20 @@ dbTest("an export is cancelled, tried again, and watched", async (world) => {
   const again = await send(world, "POST", `${path}/retry`);
   strictEqual(again.status, 202);
   strictEqual(again.json.status, "queued");
-  const watching = send(world, "GET", `${path}/events`);
+  const watching = [
+    send(world, "GET", `${path}/events`),
+    send(world, "GET", `${PATH}/exports`, {
+      headers: { accept: "text/event-stream" },
+    }),
+  ];
   await work(world);
-  const told = (await watching).text.split("\n")
-    .filter((line) => line.startsWith("data: "))
-    .map((line) => JSON.parse(line.slice(6)));
-  ok(["queued", "running"].includes(told[0].status));
-  strictEqual(told.at(-1).status, "done");
+  for (const [i, { text }] of (await Promise.all(watching)).entries()) {
+    const told = text.split("\n").filter((line) => line.startsWith("data: "))
+      .map((line) => JSON.parse(line.slice(6)))
+      .map((told) => i === 0 ? told : told.exports[0]);
+    ok(["queued", "running"].includes(told[0].status));
+    strictEqual(told.at(-1).status, "done");
+  }
   strictEqual((await send(world, "DELETE", path)).json.status, "done");
   const pdf = await send(world, "GET", `${path}/download`);
   strictEqual(pdf.text, "%PDF Welcome");
