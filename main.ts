@@ -22,7 +22,7 @@ import {
   type UpstashAddress,
   upstashBus,
 } from "./db/bus.ts";
-import { connect, type Sql } from "./db/client.ts";
+import { connect, isOutage, type Sql } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { scheduleJobs } from "./db/jobs.ts";
 import { createLog, type Log } from "./db/log.ts";
@@ -31,18 +31,14 @@ import { pickRole, readsTables } from "./db/roles.ts";
 import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
 import type { TokenTrust } from "./routes/_token.ts";
-import {
-  AppError,
-  isOutage,
-  PROBLEM_TYPE,
-  problemOf,
-} from "./routes/_errors.ts";
+import { AppError, PROBLEM_TYPE, problemOf } from "./routes/_errors.ts";
 import {
   DEFAULT_PORT,
   readSettings,
   type Settings,
 } from "./workers/_settings.ts";
 import { launcherGone } from "./workers/_launcher.ts";
+import { createReader } from "./db/replica.ts";
 import { diskStore, type ExportStore, postgresStore } from "./db/store.ts";
 import { audit, auditCommand } from "./workers/audit.ts";
 import { createExpiryJob, createExportJob } from "./workers/export.ts";
@@ -87,6 +83,9 @@ const EXPORT_CONNECTIONS = 5;
 /** A read or a batch that takes longer does more harm than its failure, ms. */
 const WEB_STATEMENT_TIMEOUT_MS = 15_000;
 
+/** Of one server, to the primary, and as many to the replica. */
+const WEB_CONNECTIONS = 8;
+
 /**
  * More questions than this at once wait for longer than their askers do, and each may
  * hold a batch of megabytes: they are refused with 503, and asked again later.
@@ -125,6 +124,8 @@ interface Database {
   pooled: string;
   /** For everything that needs a session of its own. */
   direct: string;
+  /** A streaming replica, `undefined` where there is none. */
+  read?: string;
 }
 
 const COMMANDS: Record<string, (context: Context) => Promise<void>> = {
@@ -262,7 +263,7 @@ async function run(
   options: ServeOptions = {},
 ): Promise<void> {
   const { log, signal, settings } = context;
-  const { pooled, direct } = database;
+  const { pooled, direct, read } = database;
   outliveOutages(log);
   const onWarning = (warning: string) =>
     log.warn("postgres warns", { warning });
@@ -271,15 +272,17 @@ async function run(
     (sql) =>
       Promise.all([pickRole(sql, "weir_web"), pickRole(sql, "weir_work")]),
   );
-  const web = connect(pooled, {
-    max: 8,
+  const serving = {
+    max: WEB_CONNECTIONS,
     waitingMax: WEB_WAITING_MAX,
     statementTimeoutMs: WEB_STATEMENT_TIMEOUT_MS,
     name: "weir serve",
     role: webRole,
     pooled: pooled !== direct,
     onWarning,
-  });
+  };
+  const web = connect(pooled, serving);
+  const replica = read && manifest ? connect(read, serving) : null;
   const slow = connect(pooled, {
     max: SLOW_STATEMENTS_MAX,
     statementTimeoutMs: SLOW_STATEMENT_TIMEOUT_MS,
@@ -324,7 +327,7 @@ async function run(
     parts.push(
       answerRequests(
         { ...context, signal: stopping },
-        { web, slow, bus },
+        { web, slow, replica, bus },
         manifest,
         options,
       ),
@@ -339,7 +342,8 @@ async function run(
     await printer.close();
     await relayed?.();
     await Promise.all(
-      [web, slow, sql, snapshots].map((client) => client.end({ timeout: 5 })),
+      [web, slow, replica, sql, snapshots]
+        .map((client) => client?.end({ timeout: 5 })),
     );
   }
   log.info("stopped");
@@ -390,9 +394,17 @@ interface ServeOptions {
   onListening?(publicUrl: string): Promise<void>;
 }
 
+/** What requests need of outside. */
+interface Clients {
+  web: Sql;
+  slow: Sql;
+  replica: Sql | null;
+  bus: Bus;
+}
+
 async function answerRequests(
   { settings, log, signal }: Context,
-  { web: sql, slow, bus }: { web: Sql; slow: Sql; bus: Bus },
+  { web: sql, slow, replica, bus }: Clients,
   manifest: Manifest,
   options: ServeOptions,
 ): Promise<void> {
@@ -410,6 +422,7 @@ async function answerRequests(
   const { createUpstash } = await import("./routes/_upstash.ts");
   const now = () => new Date();
   const hub = createHub({ sql, now, log, bus });
+  const reader = createReader({ primary: sql, replica, now, log });
   const access = createAccessLog({ sql, log });
   const upstash = settings.UPSTASH_REDIS_REST_URL
     ? createUpstash({
@@ -442,6 +455,7 @@ async function answerRequests(
     }),
     access,
     slow,
+    reader,
     store: storeOf(settings, sql),
     now,
     dist: DIST,
@@ -478,6 +492,7 @@ async function answerRequests(
   await Promise.race([server.shutdown(), tooLate]);
   ringer.remove();
   await hub.close();
+  await reader.close();
   await access.close();
 }
 
@@ -563,9 +578,13 @@ async function withDatabase(
   settings: Settings,
   fn: (database: Database) => Promise<void>,
 ): Promise<void> {
-  const { DATABASE_URL: pooled, DATABASE_URL_DIRECT, DATA_DIR } = settings;
+  const { DATABASE_URL: pooled, DATA_DIR } = settings;
   if (pooled) {
-    return await fn({ pooled, direct: DATABASE_URL_DIRECT ?? pooled });
+    return await fn({
+      pooled,
+      direct: settings.DATABASE_URL_DIRECT ?? pooled,
+      read: settings.DATABASE_URL_READ,
+    });
   }
   const { url, stop } = await startEmbedded({
     dataDir: DATA_DIR,

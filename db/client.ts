@@ -89,6 +89,16 @@ export function connect(url: string, options: ConnectOptions): Sql {
   return lifeline.watch(sql) as Sql;
 }
 
+/** Postgres is gone, going or full: class 08, 53 and 57P, and what the driver says. */
+export function isOutage(code: unknown): boolean {
+  return typeof code === "string" && (
+    /^(08|53|57P)/.test(code) ||
+    ["CONNECTION_CLOSED", "CONNECTION_ENDED", "CONNECTION_DESTROYED"]
+      .includes(code) ||
+    ["CONNECT_TIMEOUT", "ECONNREFUSED", "ECONNRESET", "EPIPE"].includes(code)
+  );
+}
+
 /**
  * How long a connection that was lost or refused waits before it tries again. All
  * connections of a pool count their failures together, so that the driver's own

@@ -42,6 +42,24 @@ export async function readRevisions(
 }
 
 /**
+ * Reads how far one workflow is.
+ *
+ * @param sql Client.
+ * @param accountId Whose workflow it must be.
+ * @param workflowUuid Which one.
+ * @returns Its revision; `null` when the account has no such workflow.
+ */
+export async function readRevision(
+  sql: Sql,
+  accountId: number,
+  workflowUuid: string,
+): Promise<number | null> {
+  const [row] = await sql<[{ revision: number | null }]>`
+    select weir.read_revision(${accountId}, ${workflowUuid}) as revision`;
+  return row.revision;
+}
+
+/**
  * Reads the summary and trends, the funnel and the actions in one statement, so that
  * they and the revision are of one snapshot.
  *

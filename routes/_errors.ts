@@ -8,6 +8,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import postgres from "postgres";
 import { z } from "zod";
+import { isOutage } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
 import { DetailExpired } from "../db/period.ts";
 import { actionOf } from "./_access.ts";
@@ -159,16 +160,6 @@ export function toAppError(thrown: unknown): AppError {
     });
   }
   return new AppError("internal", { cause: thrown });
-}
-
-/** Postgres is gone, going or full: class 08, 53 and 57P, and what the driver says. */
-export function isOutage(code: unknown): boolean {
-  return typeof code === "string" && (
-    /^(08|53|57P)/.test(code) ||
-    ["CONNECTION_CLOSED", "CONNECTION_ENDED", "CONNECTION_DESTROYED"]
-      .includes(code) ||
-    ["CONNECT_TIMEOUT", "ECONNREFUSED", "ECONNRESET", "EPIPE"].includes(code)
-  );
 }
 
 /**

@@ -102,7 +102,7 @@ export interface Subject {
   query: AnalyticsQuery;
 }
 
-type TopicDeps = Pick<Deps, "sql" | "hub" | "now" | "log">;
+type TopicDeps = Pick<Deps, "sql" | "reader" | "hub" | "now" | "log">;
 
 /** Numbers at one moment. */
 interface State {
@@ -151,7 +151,7 @@ export function createTopics(deps: TopicDeps): (subject: Subject) => Topic {
 }
 
 function createTopic(
-  { sql, hub, now, log }: TopicDeps,
+  { sql, reader, hub, now, log }: TopicDeps,
   { accountId, workflowUuid, query }: Subject,
   inTurn: Turns,
   onWatched: (isWatched: boolean) => void,
@@ -187,11 +187,16 @@ function createTopic(
 
   async function readNow(): Promise<void> {
     const startedAt = performance.now();
-    const at = now();
     try {
-      const found = await readLive(sql, accountId, workflowUuid, query, at);
-      if (found === null) throw new AppError("workflow_not_found");
-      show(found, at);
+      const revision = await hub.revision(workflowUuid);
+      await reader.read(
+        { accountId, workflowUuid, revision },
+        async (sql, at) => {
+          const found = await readLive(sql, accountId, workflowUuid, query, at);
+          if (found === null) throw new AppError("workflow_not_found");
+          show(found, at);
+        },
+      );
       const endedAt = performance.now();
       restUntil = endedAt + REST_MS + 2 * (endedAt - startedAt);
     } catch (error) {

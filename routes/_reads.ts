@@ -12,6 +12,7 @@
 import type { Context } from "hono";
 import { readActions } from "../db/actions.ts";
 import { readAnalytics } from "../db/analytics.ts";
+import type { Sql } from "../db/client.ts";
 import { readFunnel } from "../db/funnel.ts";
 import type {
   Actions,
@@ -22,7 +23,7 @@ import type {
 import { readNextChange } from "../db/live.ts";
 import { readWorkflowHead, type WorkflowHead } from "../db/workflows.ts";
 import { mayRead } from "./_auth.ts";
-import { type Entry, isKnown } from "./_cache.ts";
+import { type Entry, isKnown, type Loaded } from "./_cache.ts";
 import { AppError } from "./_errors.ts";
 import type { Deps } from "./app.ts";
 
@@ -81,7 +82,7 @@ export interface Reads {
 
 /** @returns Reads of this process. */
 export function createReads(
-  { sql, hub, cache, now }: Pick<Deps, "sql" | "hub" | "cache" | "now">,
+  { sql, reader, hub, cache }: Pick<Deps, "sql" | "reader" | "hub" | "cache">,
 ): Reads {
   const heads = new Map<string, { revision: number; head: WorkflowHead }>();
 
@@ -108,18 +109,11 @@ export function createReads(
     const entry = await cache.read(
       nameOf(part, asker, id, asked, revision),
       revision,
-      async () => {
-        const at = now();
-        const { account_id } = asker;
-        const answer = await READS[part](sql, account_id, id, asked, at);
-        if (answer === null) return null;
-        // Asked after the answer: what it has seen, this sees too.
-        const next = isOver(answer, at) || part !== "summary"
-          ? null
-          : await readNextChange(sql, account_id, id, at);
-        const until = freshUntil(answer, asked, asker.time_zone, at, next);
-        return { answer, freshUntil: until };
-      },
+      () =>
+        reader.read(
+          { accountId: asker.account_id, workflowUuid: id, revision },
+          (sql, at) => load(sql, at, part, asker, id, asked),
+        ),
     );
     if (entry === null) throw new AppError("workflow_not_found");
     return entry;
@@ -133,6 +127,23 @@ export function createReads(
     },
     part,
   };
+}
+
+async function load(
+  sql: Sql,
+  at: Date,
+  part: Part,
+  { account_id, time_zone }: Asker,
+  id: string,
+  asked: AnalyticsQuery,
+): Promise<Loaded | null> {
+  const answer = await READS[part](sql, account_id, id, asked, at);
+  if (answer === null) return null;
+  // Asked after the answer: what it has seen, this sees too.
+  const next = isOver(answer, at) || part !== "summary"
+    ? null
+    : await readNextChange(sql, account_id, id, at);
+  return { answer, freshUntil: freshUntil(answer, asked, time_zone, at, next) };
 }
 
 /** The account is in it though ids of workflows are nobody else's: to be sure. */

@@ -10,6 +10,7 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
 import type { Sql } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
+import type { Reader } from "../db/replica.ts";
 import type { ExportStore } from "../db/store.ts";
 import type { Manifest } from "../islands/build.ts";
 import type { AccessLog } from "./_access.ts";
@@ -50,6 +51,8 @@ export interface Deps {
   sql: Sql;
   /** The same, for statements that rightly take minutes: exports, erasures. */
   slow: Sql;
+  /** Reads numbers, from a replica where there is one. */
+  reader: Reader;
   /** Where exported files are. */
   store: ExportStore;
   /** Turns secrets into grants. */

@@ -20,7 +20,9 @@ const BEATS_MISSED_MAX = 3;
 const LATE_SECONDS_MIN = 120;
 
 /** @returns The routes of the root; public, they tell nothing of anybody's data. */
-export function health({ sql, log }: Pick<Deps, "sql" | "log">): Hono {
+export function health(
+  { sql, reader, log }: Pick<Deps, "sql" | "reader" | "log">,
+): Hono {
   return new Hono()
     .get("/healthz", (c) => c.json({ status: "ok" }))
     .get("/readyz", async (c) => {
@@ -31,7 +33,10 @@ export function health({ sql, log }: Pick<Deps, "sql" | "log">): Hono {
         return c.json({
           status: ready ? "ready" : "behind",
           database: "ok",
-          alerts: alertsOf({ drift, ...pipeline }),
+          alerts: [
+            ...alertsOf({ drift, ...pipeline }),
+            ...(reader.state()?.isUsed === false ? ["replica_unused"] : []),
+          ],
           ...pipeline,
         });
       } catch (error) {

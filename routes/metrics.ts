@@ -6,6 +6,7 @@
 
 import { Hono, type MiddlewareHandler } from "hono";
 import { readPipeline } from "../db/jobs.ts";
+import type { ReplicaState } from "../db/replica.ts";
 import type { Pipeline } from "../db/schema.ts";
 import { actionOf } from "./_access.ts";
 import type { Cache } from "./_cache.ts";
@@ -55,7 +56,10 @@ export function createRequestCounter(): RequestCounter {
  * @returns The route; public, it tells nothing of anybody's data.
  */
 export function metrics(
-  { sql, cache, limiter }: Pick<Deps, "sql" | "cache" | "limiter">,
+  { sql, reader, cache, limiter }: Pick<
+    Deps,
+    "sql" | "reader" | "cache" | "limiter"
+  >,
   requests: RequestCounter,
 ): Hono {
   return new Hono().get("/metrics", async (c) => {
@@ -67,6 +71,7 @@ export function metrics(
         requests.rows(),
       ),
       ...edgeMetrics(cache, limiter),
+      ...replicaMetrics(reader.state()),
     ];
     return c.body(all.map(metricText).join(""), 200, {
       "content-type": "text/plain; version=0.0.4; charset=utf-8",
@@ -153,6 +158,28 @@ function edgeMetrics(cache: Cache, limiter: Limiter): Metric[] {
         { labels: { policy, verdict: "allowed" }, value: allowed },
         { labels: { policy, verdict: "refused" }, value: refused },
       ]),
+    ),
+  ];
+}
+
+/** Without samples where there is no replica. */
+function replicaMetrics(state: ReplicaState | null): Metric[] {
+  return [
+    gauge(
+      "weir_replica_used",
+      "Whether numbers are read from the replica",
+      state ? [{ value: Number(state.isUsed) }] : [],
+    ),
+    gauge(
+      "weir_replica_lag_seconds",
+      "How far the replica is behind",
+      state ? [{ value: state.lag_seconds }] : [],
+    ),
+    counter(
+      "weir_replica_reads_total",
+      "Reads of numbers by who answered; behind: the primary, as the replica lacked a change",
+      Object.entries(state?.reads ?? {})
+        .map(([answered, value]) => ({ labels: { answered }, value })),
     ),
   ];
 }

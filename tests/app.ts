@@ -7,6 +7,7 @@
 import type { Hono } from "hono";
 import { createLog } from "../db/log.ts";
 import { createAccessLog } from "../routes/_access.ts";
+import { createReader } from "../db/replica.ts";
 import { postgresStore } from "../db/store.ts";
 import { createAuth } from "../routes/_auth.ts";
 import { createCache } from "../routes/_cache.ts";
@@ -61,6 +62,12 @@ export function depsWith(world: World, deps: Partial<Deps> = {}): Deps {
     }),
     access,
     slow: sql,
+    reader: createReader({
+      primary: deps.sql ?? sql,
+      replica: null,
+      now: deps.now ?? now,
+      log,
+    }),
     store: postgresStore(sql),
     now,
     dist: new URL("../dist/", import.meta.url),

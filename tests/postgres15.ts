@@ -7,7 +7,13 @@
 
 import { join } from "node:path";
 import { connect } from "../db/client.ts";
-import { CLEAN_ENV, exists, findRunner, run } from "../db/_binaries.ts";
+import {
+  CLEAN_ENV,
+  exists,
+  findRunner,
+  run,
+  type Runner,
+} from "../db/_binaries.ts";
 import { install } from "./debian.ts";
 import { until } from "./harness.ts";
 
@@ -17,21 +23,26 @@ const PG_CRON = "/usr/lib/postgresql/15/lib/pg_cron.so";
 /** The database that pg_cron keeps its schedules in; there is one a server. */
 export const CRON_DATABASE = "weir_cron";
 
+/** Quick, and of nobody's concern but ours. */
+const PRIVATE_SETTINGS = [
+  "listen_addresses=127.0.0.1",
+  "unix_socket_directories=",
+  "fsync=off",
+  "full_page_writes=off",
+];
+
 /**
  * pg_cron 1.4 runs background workers one after the other, and knows no zone: so it
  * connects as a client, and the server's zone is one that ours must not depend on.
  */
 const SETTINGS = [
-  "listen_addresses=127.0.0.1",
-  "unix_socket_directories=",
+  ...PRIVATE_SETTINGS,
   "shared_preload_libraries=pg_cron",
   `cron.database_name=${CRON_DATABASE}`,
   "cron.use_background_workers=off",
   "cron.host=127.0.0.1",
   "timezone=Europe/Paris",
-  "fsync=off",
   "synchronous_commit=off",
-  "full_page_writes=off",
 ];
 
 /** Stops Postgres when whoever holds the other end of its input is gone. */
@@ -73,19 +84,76 @@ async function isInstalled(): Promise<boolean> {
  */
 export async function startPostgres15(): Promise<Postgres15> {
   const runner = await findRunner();
-  const home = await Deno.makeTempDir({ prefix: "weir-postgres15-" });
-  if (runner) await Deno.chown(home, runner.uid, runner.gid);
-  const data = join(home, "data");
+  const home = await makeHome(runner);
   await run(
     join(BIN, "initdb"),
-    ["-D", data, "-U", "weir", "-A", "trust", "-E", "UTF8"]
+    ["-D", join(home, "data"), "-U", "weir", "-A", "trust", "-E", "UTF8"]
       .concat("--locale=C.UTF-8", "--no-sync"),
     runner,
   );
+  return await launch("PostgreSQL 15", home, runner, SETTINGS);
+}
+
+/** A copy of a server that follows it, and answers reads. */
+export interface Replica extends Postgres15 {
+  /** Ends it at once, and waits until it is gone. Starting it again keeps its address. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/**
+ * Makes a streaming replica of a server of {@linkcode startPostgres15}, which is gone with it.
+ *
+ * @param url Of a superuser of that server.
+ * @returns The replica, which replays.
+ */
+export async function startReplica(url: string): Promise<Replica> {
+  const runner = await findRunner();
+  const home = await makeHome(runner);
+  await run(
+    join(BIN, "pg_basebackup"),
+    ["-d", url, "-D", join(home, "data"), "-R", "-X", "stream", "-c", "fast"]
+      .concat("--no-sync"),
+    runner,
+  );
   const port = freePort();
+  const launchIt = () =>
+    launch("the replica", home, runner, PRIVATE_SETTINGS, port);
+  let running: Awaited<ReturnType<typeof launch>> | null = await launchIt();
+  const { url: address } = running;
+  return {
+    url: address,
+    async stop() {
+      await running?.end();
+      running = null;
+    },
+    async start() {
+      running ??= await launchIt();
+    },
+    async [Symbol.asyncDispose]() {
+      await running?.end();
+      await Deno.remove(home, { recursive: true });
+    },
+  };
+}
+
+async function makeHome(runner: Runner): Promise<string> {
+  const home = await Deno.makeTempDir({ prefix: "weir-postgres15-" });
+  if (runner) await Deno.chown(home, runner.uid, runner.gid);
+  return home;
+}
+
+async function launch(
+  what: string,
+  home: string,
+  runner: Runner,
+  settings: string[],
+  port = freePort(),
+): Promise<Postgres15 & { end(): Promise<void> }> {
   const process = new Deno.Command("/bin/sh", {
-    args: ["-c", WATCHDOG, "sh", join(BIN, "postgres"), "-D", data]
-      .concat("-p", String(port), ...SETTINGS.flatMap((one) => ["-c", one])),
+    args: ["-c", WATCHDOG, "sh", join(BIN, "postgres")]
+      .concat("-D", join(home, "data"), "-p", String(port))
+      .concat(settings.flatMap((one) => ["-c", one])),
     ...runner,
     cwd: "/",
     clearEnv: true,
@@ -96,14 +164,17 @@ export async function startPostgres15(): Promise<Postgres15> {
   }).spawn();
   const url = `postgres://weir@127.0.0.1:${port}/postgres`;
 
-  async function dispose(): Promise<void> {
+  async function end(): Promise<void> {
     await process.stdin.close();
     await process.status;
+  }
+  async function dispose(): Promise<void> {
+    await end();
     await Deno.remove(home, { recursive: true });
   }
   try {
-    await until("PostgreSQL 15 answers", () => answers(url));
-    return { url, [Symbol.asyncDispose]: dispose };
+    await until(`${what} answers`, () => answers(url));
+    return { url, end, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;

@@ -19,6 +19,7 @@ const DatabaseUrl = z.url({
 /** Settings that mean nothing without another. */
 const NOT_WITHOUT = [
   ["DATABASE_URL_DIRECT", "DATABASE_URL"],
+  ["DATABASE_URL_READ", "DATABASE_URL"],
   ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"],
   ["UPSTASH_REDIS_REST_TOKEN", "UPSTASH_REDIS_REST_URL"],
 ] as const;
@@ -31,6 +32,7 @@ const Settings = z.object({
   DATA_DIR: z.string().default(".data"),
   DATABASE_URL: DatabaseUrl.optional(),
   DATABASE_URL_DIRECT: DatabaseUrl.optional(),
+  DATABASE_URL_READ: DatabaseUrl.optional(),
   PUBLIC_URL: z.url({ protocol: /^https?$/, error: "Must be http(s)://…" })
     .transform((url) => url.replace(/\/+$/, "")).optional(),
   /** Where the identity provider publishes its keys. */

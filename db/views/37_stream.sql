@@ -25,10 +25,24 @@ begin
 end $$;
 
 -- read_revision(account, id): the workflow's revision; null when the account has none of this id. For whoever reads
--- its numbers in the same statement, and so the same snapshot.
--- Callers: readLive() of db/live.ts.
+-- its numbers in the same statement, and so the same snapshot, or right after.
+-- Callers: readLive() and readRevision() of db/live.ts.
 create or replace function read_revision(account int, id uuid) returns bigint
 language sql stable security definer
 set search_path = weir, pg_temp
 return (
   select revision_of(w.workflow_id) from workflow w where w.workflow_uuid = id and w.account_id = account);
+
+-- read_position(): where this server's log is, in bytes since its cluster was made: on a primary how far it is written,
+-- on a replica how far it is replayed. cluster: the same for a primary and its replicas.
+--
+-- Callers  createReader() of db/replica.ts, on both, every second.
+create or replace function read_position() returns table (cluster text, is_replica boolean, bytes bigint)
+language plpgsql volatile security definer
+set search_path = weir, pg_temp as $$
+begin
+  -- Not the flushed end: without synchronous commits what is acknowledged is not flushed yet.
+  return query select (select system_identifier::text from pg_control_system()), pg_is_in_recovery(),
+    (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end
+      - '0/0'::pg_lsn)::bigint;
+end $$;

@@ -18,7 +18,7 @@ declare
     -- of whoever has the secret
     'find_key', 'find_webhook', 'find_session', 'find_sign_in_link', 'begin_session', 'end_session', 'open_export',
     -- of nobody's data
-    'find_account', 'note_keys_used', 'record_access', 'read_pipeline',
+    'find_account', 'note_keys_used', 'record_access', 'read_pipeline', 'read_position',
     -- how often workflows have changed, known by their ids
     'read_revisions'];
   missing  text;

@@ -178,6 +178,7 @@ const OF_NO_ACCOUNT = [
   "note_keys_used",
   "record_access",
   "read_pipeline",
+  "read_position",
   "read_revisions",
 ];
 
