@@ -1301,6 +1301,93 @@ export const ExportList = z.strictObject({ exports: z.array(ExportJob) })
   .meta({ id: "ExportList" });
 export type ExportList = z.infer<typeof ExportList>;
 
+/** Links of a workflow that are open at once: more are not looked after. */
+export const SHARES_OPEN_MAX = 100;
+
+/** Links that are listed: those that are open, and as many that have expired. */
+export const SHARES_LISTED_MAX = 200;
+
+/** Sites that may frame one link's page. */
+const FRAME_ANCESTORS_MAX = 20;
+
+/** A rolling range is as long at most, days: two years are kept day by day. */
+const SHARE_DAYS_MAX = RANGE_DAYS_MAX.daily;
+
+/** What a shared page may be compared with: its own dates are nobody's to choose. */
+export const SHARE_COMPARES = ["none", "previous", "year"] as const;
+
+/** One site, as `frame-ancestors` takes it; `https://*.example.com` is all below it. */
+export const FrameAncestor = z.string().max(200).toLowerCase().regex(
+  /^https?:\/\/(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[1-9]\d{0,4})?$/,
+  "Must be an origin, e.g. https://example.com or https://*.example.com",
+);
+
+/** What a shared page shows: the last so many days, or two dates. */
+export const ShareRange = z.union([
+  z.strictObject({
+    days: z.int().min(1).max(SHARE_DAYS_MAX)
+      .describe("So many local dates, today included: it moves with the day"),
+  }),
+  z.strictObject({
+    start_date: LocalDate.describe("First local date of the range"),
+    end_date: LocalDate.describe("Last local date of the range, included"),
+  }).superRefine((range, ctx) =>
+    refuseRange(range, "start_date", "end_date", RANGE_DAYS_MAX.monthly, ctx)
+  ),
+]).meta({ id: "ShareRange" });
+export type ShareRange = z.infer<typeof ShareRange>;
+
+/** Body of `POST /workflows/{id}/shares`. */
+export const ShareDefinition = z.strictObject({
+  name: z.string().trim().min(1).max(200)
+    .refine(isStorableText, "Must be well-formed text without NUL")
+    .nullable().default(null)
+    .describe("Tells whoever looks after it what it is for; not shown on it"),
+  range: ShareRange,
+  tz: TimeZone.optional().describe("IANA time zone; default: the account's"),
+  compare: z.enum(SHARE_COMPARES).default("previous"),
+  password: z.string().min(8).max(200)
+    .refine(isStorableText, "Must be well-formed text without NUL")
+    .nullable().default(null)
+    .describe("Asked of whoever opens it; kept as a slow hash"),
+  frame_ancestors: z.array(FrameAncestor).max(FRAME_ANCESTORS_MAX).default([])
+    .describe("Origins whose pages may show it in a frame; none by default"),
+  expires_at: Instant.nullable().default(null)
+    .describe("When it ends by itself; null: when it is revoked"),
+}).meta({ id: "ShareDefinition" });
+export type ShareDefinition = z.infer<typeof ShareDefinition>;
+
+/** A link, without what opens it. */
+export const ShareLink = z.strictObject({
+  share_id: Uuid,
+  workflow_id: Uuid,
+  name: z.string().nullable(),
+  range: ShareRange,
+  tz: z.string(),
+  compare: z.enum(SHARE_COMPARES),
+  has_password: z.boolean(),
+  frame_ancestors: z.array(z.string()),
+  created_by: z.string().nullable()
+    .describe("null: a machine, or nobody in particular"),
+  created_at: UtcInstant,
+  expires_at: UtcInstant.nullable(),
+}).meta({ id: "ShareLink" });
+export type ShareLink = z.infer<typeof ShareLink>;
+
+/** Answer of `POST /workflows/{id}/shares`. */
+export const NewShare = z.strictObject({
+  ...ShareLink.shape,
+  url: z.string().describe("The page. Shown once: it cannot be read again"),
+  embed_url: z.string()
+    .describe("The same for a frame, on the sites of frame_ancestors"),
+}).meta({ id: "NewShare" });
+export type NewShare = z.infer<typeof NewShare>;
+
+/** Answer of `GET /workflows/{id}/shares`, newest first. */
+export const ShareList = z.strictObject({ shares: z.array(ShareLink) })
+  .meta({ id: "ShareList" });
+export type ShareList = z.infer<typeof ShareList>;
+
 /** What a credential may do. */
 export const SCOPES = [
   "events:write",

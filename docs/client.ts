@@ -289,9 +289,11 @@ export type EventsProblem = {
     | "workflow_not_found"
     | "execution_not_found"
     | "export_not_found"
+    | "share_not_found"
     | "not_found"
     | "method_not_allowed"
     | "export_not_done"
+    | "shares_full"
     | "export_gone"
     | "payload_too_large"
     | "unsupported_media_type"
@@ -591,6 +593,25 @@ export type JobState = {
   failures: number;
 };
 
+export type NewShare = {
+  share_id: string;
+  workflow_id: string;
+  name: string | null;
+  range: ShareRange;
+  tz: string;
+  compare: "none" | "previous" | "year";
+  has_password: boolean;
+  frame_ancestors: (string)[];
+  /** null: a machine, or nobody in particular */
+  created_by: string | null;
+  created_at: string;
+  expires_at: string | null;
+  /** The page. Shown once: it cannot be read again */
+  url: string;
+  /** The same for a frame, on the sites of frame_ancestors */
+  embed_url: string;
+};
+
 export type Period = {
   start_date: string;
   end_date: string;
@@ -633,9 +654,11 @@ export type Problem = {
     | "workflow_not_found"
     | "execution_not_found"
     | "export_not_found"
+    | "share_not_found"
     | "not_found"
     | "method_not_allowed"
     | "export_not_done"
+    | "shares_full"
     | "export_gone"
     | "payload_too_large"
     | "unsupported_media_type"
@@ -748,6 +771,50 @@ export type RefreshRequest = {
   started_at: string | null;
   finished_at: string | null;
   error: string | null;
+};
+
+export type ShareDefinition = {
+  /** Tells whoever looks after it what it is for; not shown on it */
+  name?: string | null;
+  range: ShareRange;
+  /** IANA time zone; default: the account's */
+  tz?: string;
+  compare?: "none" | "previous" | "year";
+  /** Asked of whoever opens it; kept as a slow hash */
+  password?: string | null;
+  /** Origins whose pages may show it in a frame; none by default */
+  frame_ancestors?: (string)[];
+  /** When it ends by itself; null: when it is revoked */
+  expires_at?: string | null;
+};
+
+export type ShareLink = {
+  share_id: string;
+  workflow_id: string;
+  name: string | null;
+  range: ShareRange;
+  tz: string;
+  compare: "none" | "previous" | "year";
+  has_password: boolean;
+  frame_ancestors: (string)[];
+  /** null: a machine, or nobody in particular */
+  created_by: string | null;
+  created_at: string;
+  expires_at: string | null;
+};
+
+export type ShareList = {
+  shares: (ShareLink)[];
+};
+
+export type ShareRange = {
+  /** So many local dates, today included: it moves with the day */
+  days: number;
+} | {
+  /** First local date of the range */
+  start_date: string;
+  /** Last local date of the range, included */
+  end_date: string;
 };
 
 export type Step = {
@@ -1272,6 +1339,34 @@ export function createClient(options: ClientOptions) {
         }/download`,
         query,
       );
+    },
+    /** Open a link by which anybody sees the numbers */
+    async createShare(id: string, body: ShareDefinition): Promise<NewShare> {
+      return await (await send(
+        options,
+        "POST",
+        `/api/v1/workflows/${encodeURIComponent(id)}/shares`,
+        {},
+        body,
+      )).json();
+    },
+    /** List the links of a workflow */
+    async listShares(id: string): Promise<ShareList> {
+      return await (await send(
+        options,
+        "GET",
+        `/api/v1/workflows/${encodeURIComponent(id)}/shares`,
+      )).json();
+    },
+    /** Revoke a link */
+    async revokeShare(id: string, share_id: string): Promise<ShareLink> {
+      return await (await send(
+        options,
+        "DELETE",
+        `/api/v1/workflows/${encodeURIComponent(id)}/shares/${
+          encodeURIComponent(share_id)
+        }`,
+      )).json();
     },
     /** Erase a contact everywhere, changing no number */
     async eraseContact(contact_id: string): Promise<ErasedContact> {

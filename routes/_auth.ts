@@ -18,7 +18,13 @@ import type { Sql } from "../db/client.ts";
 import type { Scope } from "../db/schema.ts";
 import { type AccessLog, accessOf, type AccessVariables } from "./_access.ts";
 import { AppError } from "./_errors.ts";
-import { type LimitDeps, nameOf, spend, spendByScope } from "./_limit.ts";
+import {
+  type LimitDeps,
+  nameOf,
+  type Policy,
+  spend,
+  spendByScope,
+} from "./_limit.ts";
 import type { ReadToken } from "./_token.ts";
 
 /**
@@ -165,10 +171,12 @@ function createMemory(now: () => Date) {
  *
  * @param deps Of the program.
  * @param scope What the route needs.
+ * @param policy Which limit it is under; default: the scope's.
  */
 export function requires(
   deps: AuthDeps,
   scope: Scope,
+  policy?: Policy,
 ): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
     const found = await credentialOf(c, deps)();
@@ -176,7 +184,9 @@ export function requires(
       refuseOtherSites(c, deps.publicUrl);
     }
     const viewer = granting(found, scope);
-    await spendByScope(deps, c, viewer, scope);
+    await (policy === undefined
+      ? spendByScope(deps, c, viewer, scope)
+      : spend(deps, c, policy, nameOf(viewer, c)));
     c.set("viewer", viewer);
     await next();
     // What producers report is in the tables itself.

@@ -32,12 +32,14 @@ export const ERRORS = {
   workflow_not_found: { status: 404, title: "Cannot find this workflow" },
   execution_not_found: { status: 404, title: "Cannot find this execution" },
   export_not_found: { status: 404, title: "Cannot find this export" },
+  share_not_found: { status: 404, title: "Cannot find this link" },
   not_found: { status: 404, title: "Cannot find this address" },
   method_not_allowed: { status: 405, title: "Cannot do this at this address" },
   export_not_done: {
     status: 409,
     title: "Cannot fetch a file that is not there yet",
   },
+  shares_full: { status: 409, title: "Cannot open more links to a workflow" },
   export_gone: { status: 410, title: "Cannot fetch a file that has expired" },
   payload_too_large: { status: 413, title: "Cannot take so much at once" },
   unsupported_media_type: {

@@ -27,6 +27,7 @@ import {
   ExportList,
   ExportParameters,
   Funnel,
+  NewShare,
   Preferences,
   Quality,
   QualityQuery,
@@ -34,6 +35,9 @@ import {
   RefreshQueued,
   RefreshRequest,
   type Scope,
+  ShareDefinition,
+  ShareLink,
+  ShareList,
   StreamQuery,
   Workflow,
   WorkflowDefinition,
@@ -52,6 +56,7 @@ import { WebhookId } from "./github.ts";
 import { ExecutionPath } from "./executions.ts";
 import { ExportPath } from "./exports.ts";
 import { RefreshPath } from "./refresh.ts";
+import { SharePath } from "./shares.ts";
 import { WorkflowPath } from "./workflows.ts";
 
 /** One operation, as a stranger must know it. */
@@ -66,6 +71,7 @@ export interface Operation {
     | "Executions"
     | "Account"
     | "Exports"
+    | "Sharing"
     | "Other clients"
     | "Health";
   summary: string;
@@ -481,6 +487,50 @@ export const OPERATIONS: Record<string, Operation> = {
       "export_gone",
       "range_not_satisfiable",
     ],
+  },
+  "POST /api/v1/workflows/{id}/shares": {
+    id: "createShare",
+    tag: "Sharing",
+    summary: "Open a link by which anybody sees the numbers",
+    description:
+      "Without an account, and with nothing that leads to executions or contacts. See docs/sharing.md.",
+    scope: "exports:write",
+    path: WorkflowPath,
+    body: { "application/json": ShareDefinition },
+    answers: { 201: json("The link, with what opens it", NewShare) },
+    errors: [...OF_WORKFLOW, "shares_full"],
+    example: {
+      path: { id: EXAMPLE_WORKFLOW },
+      body: {
+        name: "Status page",
+        range: { days: 30 },
+        tz: "Europe/Paris",
+        frame_ancestors: ["https://status.example.com"],
+      },
+    },
+  },
+  "GET /api/v1/workflows/{id}/shares": {
+    id: "listShares",
+    tag: "Sharing",
+    summary: "List the links of a workflow",
+    description: "Those that are not revoked, without what opens them.",
+    scope: "analytics:read",
+    path: WorkflowPath,
+    answers: { 200: json("The links, newest first", ShareList) },
+    errors: OF_WORKFLOW,
+    example: { path: { id: EXAMPLE_WORKFLOW } },
+  },
+  "DELETE /api/v1/workflows/{id}/shares/{share_id}": {
+    id: "revokeShare",
+    tag: "Sharing",
+    summary: "Revoke a link",
+    description:
+      "It opens nothing here within 5 s; caches at the edge keep what they have for two minutes at most. Twice is harmless.",
+    scope: "exports:write",
+    path: SharePath,
+    answers: { 200: json("The link that was", ShareLink) },
+    errors: [...OF_WORKFLOW, "share_not_found"],
+    example: { path: { id: EXAMPLE_WORKFLOW, share_id: "{share_id}" } },
   },
   "DELETE /api/v1/contacts/{contact_id}": {
     id: "eraseContact",

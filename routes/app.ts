@@ -21,6 +21,7 @@ import type { Hub } from "./_hub.ts";
 import { logRequests } from "./_log.ts";
 import { accessLog } from "./access_log.ts";
 import { limitedByAddress, type Limiter, limitsStrangers } from "./_limit.ts";
+import { createOpenShares, type OpenShares } from "./_open_shares.ts";
 import { createReads, type Reads } from "./_reads.ts";
 import { analytics } from "./analytics.ts";
 import { assets } from "./assets.ts";
@@ -41,6 +42,7 @@ import { overview } from "./overview.tsx";
 import { preferences } from "./preferences.ts";
 import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
+import { shares } from "./shares.ts";
 import { signIn } from "./sign_in.tsx";
 import { stream } from "./stream.ts";
 import { theme } from "./theme.ts";
@@ -92,6 +94,7 @@ export function createApp(deps: Deps): Hono {
   const requests = createRequestCounter();
   app.use(logRequests(deps.log));
   const reads = createReads(deps);
+  const open = createOpenShares(deps);
   app.use(requests.middleware);
   app.use(secureHeaders({
     contentSecurityPolicy: {
@@ -115,7 +118,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/", openapi(deps));
   app.route("/", docs(deps));
   app.route("/assets", assets(deps));
-  app.route("/api/v1", api(deps, reads));
+  app.route("/api/v1", api(deps, reads, open));
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
   app.route("/", pages(deps, reads));
@@ -139,7 +142,7 @@ export function createApp(deps: Deps): Hono {
   }
 }
 
-function api(deps: Deps, reads: Reads): Hono {
+function api(deps: Deps, reads: Reads, open: OpenShares): Hono {
   const app = new Hono();
   app.use(limitsStrangers(deps));
   app.route("/events", events(deps));
@@ -150,6 +153,7 @@ function api(deps: Deps, reads: Reads): Hono {
   app.route("/workflows", refresh(deps, reads));
   app.route("/workflows", executions(deps, reads));
   app.route("/workflows", exports(deps, reads));
+  app.route("/workflows", shares(deps, reads, open));
   app.route("/contacts", contacts(deps));
   app.route("/me", preferences(deps));
   app.route("/access-log", accessLog(deps));

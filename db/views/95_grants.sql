@@ -14,9 +14,10 @@ declare
     'read_access_log', 'read_distribution', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
     'read_quality', 'note_refusals', 'next_change', 'read_preferences', 'write_preferences',
     'export_head', 'export_executions', 'export_execution_rows', 'request_export', 'list_exports', 'read_export',
-    'cancel_export', 'retry_export', 'read_export_chunk',
+    'cancel_export', 'retry_export', 'read_export_chunk', 'create_share', 'list_shares', 'revoke_share',
     -- of whoever has the secret
     'find_key', 'find_webhook', 'find_session', 'find_sign_in_link', 'begin_session', 'end_session', 'open_export',
+    'find_share',
     -- of nobody's data
     'find_account', 'note_keys_used', 'record_access', 'read_pipeline', 'read_position',
     -- how often workflows have changed, known by their ids
@@ -56,7 +57,7 @@ begin
   for f in
     select c.oid::regclass as signature from pg_class c
     where c.relnamespace = 'weir'::regnamespace and c.relkind in ('r', 'p')
-      and c.relname ~ '^(api_key|session|sign_in_link|webhook|applied|access_log.*)$'
+      and c.relname ~ '^(api_key|session|sign_in_link|webhook|share|applied|access_log.*)$'
   loop
     execute format('revoke all on %s from weir_work', f.signature);
   end loop;

@@ -25,6 +25,7 @@ interface Subject {
   /** A file, and whose attempt made it. */
   exported: string;
   attempt: string;
+  shared: string;
 }
 
 type Call = (sql: Sql, subject: Subject) => Promise<readonly object[]>;
@@ -118,6 +119,20 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
     (await sql<{ bytes: unknown }[]>`
       select weir.read_export_chunk(${account}, ${exported}, ${attempt}, 0) as bytes`)
       .filter(({ bytes }) => bytes !== null),
+  create_share: async (sql, { account, workflow }) =>
+    (await sql<{ made: unknown }[]>`
+      select weir.create_share(${account}, ${workflow}, null, ${
+      crypto.getRandomValues(new Uint8Array(32))
+    }, '{"view": {"range": {"days": 7}, "tz": "UTC"}, "frame_ancestors": []}', ${NOW}, 9) as made`)
+      .filter(({ made }) => made !== null),
+  list_shares: async (sql, { account, workflow }) =>
+    (await sql<[{ shares: object[] }]>`
+      select weir.list_shares(${account}, ${workflow}, 10) as shares`)[0]
+      .shares,
+  revoke_share: async (sql, { account, workflow, shared }) =>
+    (await sql<{ ended: unknown }[]>`
+      select weir.revoke_share(${account}, ${workflow}, ${shared}) as ended`)
+      .filter(({ ended }) => ended !== null),
   write_preferences: async (sql, { account }) =>
     (await sql`select weir.write_preferences(${account}, 'ada',
       '{"theme":"dark","default_range":"7d"}') as chosen`)
@@ -174,6 +189,7 @@ const OF_NO_ACCOUNT = [
   "begin_session",
   "end_session",
   "open_export",
+  "find_share",
   "find_account",
   "note_keys_used",
   "record_access",
@@ -197,6 +213,7 @@ async function makeTenant(world: World): Promise<Subject> {
     job: "",
     execution: execution_id,
     ...await makeExport(world.sql, account_id, workflow_id),
+    shared: await makeShare(world.sql, account_id, workflow_id),
   };
   const [{ job_id }] = await OF_AN_ACCOUNT.ask_refresh!(
     world.sql,
@@ -214,6 +231,16 @@ async function makeTenant(world: World): Promise<Subject> {
     }])
   }::text::json)`;
   return { ...subject, job: job_id };
+}
+
+async function makeShare(sql: Sql, accountId: number, workflowId: number) {
+  const [share] = await sql<[{ share_id: string }]>`
+    insert into weir.share (workflow_id, account_id, secret, view, frame_ancestors)
+    values (${workflowId}, ${accountId}, ${
+    crypto.getRandomValues(new Uint8Array(32))
+  }, '{"range": {"days": 7}}', '{}')
+    returning share_id`;
+  return share.share_id;
 }
 
 async function makeExport(sql: Sql, accountId: number, workflowId: number) {
@@ -334,6 +361,7 @@ async function everything(sql: Sql, { account }: Subject): Promise<unknown> {
     union all select to_jsonb(r) from weir.refresh_request r join weir.workflow w using (workflow_id)
       where account_id = ${account}
     union all select to_jsonb(j) from weir.export_job j where account_id = ${account}
+    union all select to_jsonb(s) from weir.share s where account_id = ${account}
     union all select to_jsonb(p) from weir.preference p where account_id = ${account}
     union all select to_jsonb(l) from weir.access_log l where account_id = ${account}
     order by 1`;
@@ -354,7 +382,7 @@ dbTest("weir_work sees no secret and rewrites no access log", async (world) => {
   const tables = await world.sql<{ name: string }[]>`
     select format('weir.%I', relname) as name from pg_class
     where relnamespace = 'weir'::regnamespace and relkind in ('r', 'p')
-      and relname ~ '^(api_key|session|sign_in_link|webhook|access_log)'`;
+      and relname ~ '^(api_key|session|sign_in_link|webhook|share|access_log)'`;
   ok(tables.length > 5);
   for (const { name } of tables) {
     const denied = { code: "42501" };

@@ -64,6 +64,27 @@ function read(path: string): ApiRoute {
   };
 }
 
+/** Whoever may take numbers out may share them. */
+function shareRoutes(): Record<string, ApiRoute> {
+  const path = `${WORKFLOW_PATH}/shares`;
+  const scope = "exports:write";
+  return {
+    "GET /api/v1/workflows/:id/shares": read(path),
+    "POST /api/v1/workflows/:id/shares": {
+      ...read(path),
+      scope,
+      json: { range: { days: 30 } },
+      good: 201,
+    },
+    // Whoever may see the workflow is told that it has no such link.
+    "DELETE /api/v1/workflows/:id/shares/:share_id": {
+      ...read(`${path}/${WORKFLOW}`),
+      scope,
+      good: 404,
+    },
+  };
+}
+
 /** Whoever may see the workflow is told that it has no such job. */
 function exportRoutes(): Record<string, ApiRoute> {
   const path = `${WORKFLOW_PATH}/exports`;
@@ -180,6 +201,7 @@ const API: Record<string, ApiRoute> = {
     notOwner: (answer) => assertProblem(answer, 403, "forbidden"),
   },
   ...exportRoutes(),
+  ...shareRoutes(),
   // Everybody has their own, and nobody another's: preferences_test.ts.
   "GET /api/v1/me/preferences": ownPreferences(),
   "PUT /api/v1/me/preferences": { ...ownPreferences(), json: DEFAULTS },

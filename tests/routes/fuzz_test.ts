@@ -33,8 +33,8 @@ const REQUESTS = Number(Deno.env.get("FUZZ_REQUESTS") ?? 2_500);
 
 const EXECUTION = "55555555-5555-4555-8555-555555555555";
 
-/** Nothing signs what the fuzzer sends, and ids of jobs are not guessed. */
-const ALWAYS_REFUSED = /\{job_id\}|\/webhooks\//;
+/** Nothing signs what the fuzzer sends, and ids of jobs and links are not guessed. */
+const ALWAYS_REFUSED = /\{(job|share)_id\}|\/webhooks\//;
 
 /** Printed when a run fails; set it to see that run again. */
 const SEED = Number(Deno.env.get("FUZZ_SEED") ?? Date.now() % 2 ** 31);
@@ -286,6 +286,11 @@ const KNOWN = {
     fc.stringMatching(/^P(\d{1,6}[WDHMYS]){0,2}(T(\d{1,10}[HMS]){1,3})?$/),
   ),
   cursor: fc.oneof(cursor, text),
+  // Each costs a third of a second.
+  password: fc.oneof(
+    { weight: 30, arbitrary: fc.constant(null) },
+    fc.constant("correct horse"),
+  ),
 };
 
 dbTest(
