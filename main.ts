@@ -473,9 +473,11 @@ async function answerRequests(
         page: 2 * perMinute,
         stranger: perMinute,
         sign_in: Math.ceil(perMinute / 3),
+        share: 2 * perMinute,
       },
     }),
     trustedProxies: settings.TRUSTED_PROXIES,
+    shareCacheSeconds: settings.SHARE_CACHE_SECONDS,
     stopping: signal,
   }).fetch;
   if (!settings.DATABASE_URL) {

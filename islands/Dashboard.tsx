@@ -46,14 +46,20 @@ export interface DashboardProps {
   executionsPath: string | null;
   /** What it can be exported as, where it may be: words and addresses. */
   exports: [text: string, href: string][] | null;
-  /** Where its numbers can be followed, `null` where they are not to be. */
+  /**
+   * Where its numbers can be followed, `null` on a page whose view is fixed: nothing is
+   * to be chosen there, and now and then it is fetched anew.
+   */
   livePath: string | null;
   /** Nothing happened in the range: the page says what to do, and the numbers stay away. */
   isEmpty: boolean;
 }
 
-/** The distribution is not in the stream: it follows conversions this long after, ms. */
-const DISTRIBUTION_MS = 60_000;
+/**
+ * What is not in the stream follows this long after, ms: the distribution, and a fixed page
+ * as a whole, which caches hold for as long.
+ */
+const REFRESH_MS = 60_000;
 
 /** The island. */
 export default function Dashboard(initial: DashboardProps) {
@@ -62,7 +68,8 @@ export default function Dashboard(initial: DashboardProps) {
     initial,
   );
   const { view, path } = written;
-  const live = useLive(written.livePath, String(apiParams(view)));
+  const { livePath } = written;
+  const live = useLive(livePath, String(apiParams(view)));
   const props = useMemo(() => withLive(written, live), [written, live]);
   const { numbers, trend } = props;
   useFresh(written, props, refresh);
@@ -82,7 +89,7 @@ export default function Dashboard(initial: DashboardProps) {
   return (
     <>
       <DashboardHeader {...props} live={live} />
-      <Controls {...props} href={href} go={go} />
+      {livePath && <Controls {...props} href={href} go={go} />}
       <p class="hidden" role="status">
         {isLoading ? TEXT.dashboard.loading : ""}
       </p>
@@ -98,7 +105,7 @@ export default function Dashboard(initial: DashboardProps) {
               trend={trend}
               granularity={numbers.period.granularity}
               past={past}
-              onZoom={onZoom}
+              onZoom={livePath ? onZoom : null}
             />
             <FunnelSection
               funnel={props.funnel}
@@ -110,7 +117,11 @@ export default function Dashboard(initial: DashboardProps) {
               distribution={props.distribution}
               open={open}
             />
-            <ActionsSection actions={props.actions} view={view} href={href} />
+            <ActionsSection
+              actions={props.actions}
+              view={view}
+              href={livePath ? href : null}
+            />
           </>
         )}
       </div>
@@ -163,8 +174,13 @@ function useFresh(
     waiting.current = setTimeout(() => {
       waiting.current = null;
       refresh();
-    }, DISTRIBUTION_MS);
+    }, REFRESH_MS);
   }, [numbers.summary.goals_achieved, known]);
+  useEffect(() => {
+    if (written.livePath) return;
+    const timer = setInterval(() => document.hidden || refresh(), REFRESH_MS);
+    return () => clearInterval(timer);
+  }, []);
 }
 
 /** The list of executions of the view's range, version, attribution and zone. */
@@ -200,7 +216,7 @@ function lastDateOf(trend: ChartTrend, at: number, last: string): string {
 }
 
 function DashboardHeader(
-  { workflow, numbers, problem, executionsPath, exports, live }:
+  { workflow, numbers, problem, path, executionsPath, exports, livePath, live }:
     & DashboardProps
     & { live: LiveState | null },
 ) {
@@ -222,7 +238,7 @@ function DashboardHeader(
           {TEXT.dashboard.asOf}{" "}
           <time dateTime={as_of}>{formatInstant(as_of, zone)}</time>
         </span>
-        <LiveStatus live={live} />
+        {livePath && <LiveStatus live={live} />}
       </p>
       {live?.announcement && (
         <p class="notice" role="status">{live.announcement.text}</p>
@@ -246,6 +262,7 @@ function DashboardHeader(
               </div>
             </details>
           )}
+          <a class="button" href={`${path}/shares`}>{TEXT.dashboard.share}</a>
         </nav>
       )}
       {problem && (

@@ -13,6 +13,9 @@ import { ACTION_SORTS, type ActionSort, type View } from "./view.ts";
 /** Rows of a page: more than most workflows have actions, and few enough to read. */
 export const ACTIONS_PER_PAGE = 15;
 
+/** All of them: where nothing leads to a second page. */
+const ACTIONS_MAX = 1_000;
+
 /** How a level looks; its word says the same. */
 const BADGES = { error: "bad", warning: "warn", slow: "slow", ok: "good" };
 
@@ -34,17 +37,18 @@ const WORSE: Record<
 export interface ActionsProps {
   actions: Actions;
   view: View;
-  /** The address of the same page with another order, and the way there. */
-  href(view: View): string;
+  /** The address of the same page with another order; `null` where it has but one. */
+  href: ((view: View) => string) | null;
 }
 
 /** The whole section. */
 export function ActionsSection({ actions, view, href }: ActionsProps) {
   const text = TEXT.actions;
   const sorted = sortActions(actions.actions, view.sort, view.reversed);
-  const pages = Math.max(1, Math.ceil(sorted.length / ACTIONS_PER_PAGE));
+  const perPage = href ? ACTIONS_PER_PAGE : ACTIONS_MAX;
+  const pages = Math.max(1, Math.ceil(sorted.length / perPage));
   const page = Math.min(view.page, pages);
-  const first = (page - 1) * ACTIONS_PER_PAGE;
+  const first = (page - 1) * perPage;
   return (
     <section class="panel" aria-labelledby="actions">
       <header class="panel-head">
@@ -68,14 +72,14 @@ export function ActionsSection({ actions, view, href }: ActionsProps) {
               </tr>
             </thead>
             <tbody>
-              {sorted.slice(first, first + ACTIONS_PER_PAGE).map((action) => (
+              {sorted.slice(first, first + perPage).map((action) => (
                 <ActionRow key={action.action_id} action={action} />
               ))}
             </tbody>
           </table>
         </div>
       )}
-      {pages > 1 && (
+      {href && pages > 1 && (
         <nav class="pages" aria-label={text.pages}>
           {page > 1 && (
             <a class="button" href={href({ ...view, page: page - 1 })}>
@@ -126,19 +130,23 @@ function SortHeader(
       class={sort === "health" ? "word" : undefined}
       aria-sort={isOn ? rises ? "ascending" : "descending" : undefined}
     >
-      <a
-        href={href({
-          ...view,
-          sort,
-          reversed: isOn && !view.reversed,
-          page: 1,
-        })}
-      >
-        {TEXT.actions.columns[sort]}
-        <span class="arrow" aria-hidden="true">
-          {isOn ? rises ? "↑" : "↓" : ""}
-        </span>
-      </a>
+      {href
+        ? (
+          <a
+            href={href({
+              ...view,
+              sort,
+              reversed: isOn && !view.reversed,
+              page: 1,
+            })}
+          >
+            {TEXT.actions.columns[sort]}
+            <span class="arrow" aria-hidden="true">
+              {isOn ? rises ? "↑" : "↓" : ""}
+            </span>
+          </a>
+        )
+        : TEXT.actions.columns[sort]}
     </th>
   );
 }

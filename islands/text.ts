@@ -39,6 +39,7 @@ export const TEXT = {
     links: "This workflow",
     executions: "Executions",
     exports: "Export",
+    share: "Share",
     invalidRange: (message: string) =>
       `This view could not be read (${message}). The last 30 days are shown instead.`,
     zoneReplaced: (asked: string, effective: string) =>
@@ -325,6 +326,7 @@ export const PAGE_TEXT = {
     navigation: "Site",
     account: "Account",
     signOut: "Sign out",
+    theme: "Theme",
     themes: { system: "System", light: "Light", dark: "Dark" },
   },
 
@@ -465,6 +467,18 @@ export const PAGE_TEXT = {
         "This account keeps as many bytes as it may. The oldest files go first: try again later.",
     },
     invalid: (message: string) => `This could not be asked for (${message}).`,
+  },
+
+  shared: {
+    gone: "This link opens nothing",
+    goneLead:
+      "It may be mistyped, or whoever sent it has ended it. Ask them for a new one.",
+    title: "This page has a password",
+    lead: "Whoever sent you the link can tell you what it is.",
+    password: "Password",
+    open: "Open",
+    wrong: "That is not the password.",
+    empty: "Nothing has happened in this range yet.",
   },
 
   signIn: {

@@ -20,7 +20,7 @@ const SHARED_LENGTH_MAX = 900_000;
 
 /** An answer as it is sent. */
 export interface Entry {
-  /** JSON. */
+  /** JSON, or a page. */
   body: Uint8Array<ArrayBuffer>;
   /** Of the revision and the body: strong, in quotes. */
   etag: string;
@@ -28,12 +28,11 @@ export interface Entry {
   freshUntil: number;
 }
 
-/** An answer as it is read. */
-export interface Loaded {
-  answer: unknown;
+/** An answer as it is read: what is to be JSON, or text that is sent as it is. */
+export type Loaded = ({ answer: unknown } | { text: string }) & {
   /** As in {@linkcode Entry}. */
   freshUntil: number;
-}
+};
 
 /** Where answers were found, since the process began. */
 export interface CacheCounts {
@@ -93,8 +92,8 @@ export function createCache(
     revision: number,
     load: () => Promise<Loaded | null>,
   ): Promise<Entry | null> {
-    const text = await upstash?.ask((redis) => redis.get<string>(name));
-    const shared = text ? entryOf(text, revision) : null;
+    const found = await upstash?.ask((redis) => redis.get<string>(name));
+    const shared = found ? entryOf(found, revision) : null;
     if (shared !== null && isFresh(shared)) {
       counts.shared++;
       memory.set(name, shared);
@@ -103,7 +102,8 @@ export function createCache(
     counts.loaded++;
     const loaded = await load();
     if (loaded === null) return null;
-    const written = `${loaded.freshUntil}\n${JSON.stringify(loaded.answer)}`;
+    const text = "text" in loaded ? loaded.text : JSON.stringify(loaded.answer);
+    const written = `${loaded.freshUntil}\n${text}`;
     const entry = entryOf(written, revision);
     const ms = entry.freshUntil - now().getTime();
     if (ms > 0) {

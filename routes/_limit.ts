@@ -36,8 +36,12 @@ export const POLICIES = {
   ingest: { perMinute: 1_000_000, without: "open" },
   /** Requests from an address that show no good credential. */
   stranger: { perMinute: 60, without: "open" },
-  /** Tries of an address to sign in. */
+  /** Tries of an address to sign in, or to guess a link's password. */
   sign_in: { perMinute: 20, without: "open" },
+  /** Views of a shared link from one address, which may be that of an edge cache. */
+  share: { perMinute: 2 * READS_PER_MINUTE, without: "open" },
+  /** Tries of everybody together to guess a link's password; each costs a third of a second. */
+  share_password: { perMinute: 60, without: "open" },
 } as const satisfies Record<
   string,
   { perMinute: number; without: "open" | "closed" }
@@ -222,7 +226,24 @@ export async function spend(
   // draft-ietf-httpapi-ratelimit-headers-10
   c.header("ratelimit-policy", `"${policy}";q=${limit};w=60`);
   c.header("ratelimit", `"${policy}";r=${remaining};t=${seconds}`);
-  if (!allowed) throw tooMuch(verdict, "requests", now());
+  if (!allowed) throw refusalOf(verdict, now());
+}
+
+/**
+ * Counts a request whose answer is for many, and so tells nobody how much is left.
+ *
+ * @param deps Of the program.
+ * @param policy Which limit.
+ * @param who Whose.
+ * @throws {AppError} `rate_limited`, with `Retry-After`.
+ */
+export async function takeOrRefuse(
+  { limiter, now }: Pick<LimitDeps, "limiter" | "now">,
+  policy: Policy,
+  who: string,
+): Promise<void> {
+  const verdict = await limiter.take(policy, who);
+  if (!verdict.allowed) throw refusalOf(verdict, now());
 }
 
 /**
@@ -243,7 +264,7 @@ export async function spendEvents<T>(
 ): Promise<T> {
   const who = `account:${accountId}`;
   const verdict = await limiter.take("ingest", who);
-  if (!verdict.allowed) throw tooMuch(verdict, "events", now());
+  if (!verdict.allowed) throw refusalOf(verdict, now(), "events");
   try {
     return await take();
   } finally {
@@ -255,7 +276,18 @@ function secondsLeft({ resetAt }: Verdict, now: Date): number {
   return Math.max(1, Math.ceil((resetAt - now.getTime()) / 1_000));
 }
 
-function tooMuch(verdict: Verdict, what: string, now: Date): AppError {
+/**
+ * What is told to whom asks too much.
+ *
+ * @param verdict That does not allow it.
+ * @param now The clock.
+ * @param what They ask for.
+ */
+export function refusalOf(
+  verdict: Verdict,
+  now: Date,
+  what = "requests",
+): AppError {
   return new AppError("rate_limited", {
     detail: `At most ${verdict.limit} ${what} a minute`,
     // A second more: at the turn of the minute the whole of the one before still counts.

@@ -49,26 +49,42 @@ export interface PageProps {
   kind?: string;
   /** Without scripts the page is asked for again after so long. */
   refreshSeconds?: number;
+  /**
+   * `site`: our own. `shared`: for whoever has a link, and no part of the site. `embed`:
+   * the same inside another site's page. Default: `site`.
+   */
+  frame?: "site" | "shared" | "embed";
   children: ComponentChildren;
 }
 
 /** The whole document. */
 export function Page(
-  { title, manifest, viewer, islands = [], kind, refreshSeconds, children }:
-    PageProps,
+  {
+    title,
+    manifest,
+    viewer,
+    islands = [],
+    kind,
+    refreshSeconds,
+    frame = "site",
+    children,
+  }: PageProps,
 ) {
   const { theme } = useContext(Reader);
+  const isOurs = frame === "site";
   return (
     <html lang="en" data-theme={theme === "system" ? undefined : theme}>
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
-        <meta name="description" content={PAGE_TEXT.description} />
+        {isOurs
+          ? <meta name="description" content={PAGE_TEXT.description} />
+          : <meta name="robots" content="noindex" />}
         <title>{`${title} · ${PAGE_TEXT.product}`}</title>
         <link rel="stylesheet" href={manifest.style} />
         <link rel="icon" type="image/svg+xml" href={manifest.icon} />
-        {["_page", ...islands].map((name) => (
+        {[...(isOurs ? ["_page"] : []), ...islands].map((name) => (
           <script key={name} type="module" src={manifest[name]} />
         ))}
         {refreshSeconds && (
@@ -77,9 +93,12 @@ export function Page(
           </noscript>
         )}
       </head>
-      <body class={kind}>
-        <a class="skip" href="#content">{PAGE_TEXT.skipToContent}</a>
-        <SiteHeader manifest={manifest} viewer={viewer} />
+      <body class={kind ?? (isOurs ? undefined : frame)}>
+        {frame !== "embed" && (
+          <a class="skip" href="#content">{PAGE_TEXT.skipToContent}</a>
+        )}
+        {isOurs && <SiteHeader manifest={manifest} viewer={viewer} />}
+        {frame === "shared" && <SharedHeader manifest={manifest} />}
         <main id="content" tabIndex={-1}>{children}</main>
       </body>
     </html>
@@ -104,6 +123,30 @@ function ThemeChoice() {
         </button>
       ))}
     </form>
+  );
+}
+
+/** Leads nowhere but to the same page in another theme: whoever reads it has no account. */
+function SharedHeader({ manifest }: { manifest: Manifest }) {
+  const { theme } = useContext(Reader);
+  return (
+    <header class="site">
+      <span class="brand">
+        <img src={manifest.icon} alt="" width="24" height="24" />
+        {PAGE_TEXT.product}
+      </span>
+      <nav class="choice themes" aria-label={PAGE_TEXT.site.theme}>
+        {THEMES.map((each) => (
+          <a
+            key={each}
+            href={each === "system" ? "?" : `?theme=${each}`}
+            aria-current={each === theme ? "true" : undefined}
+          >
+            {PAGE_TEXT.site.themes[each]}
+          </a>
+        ))}
+      </nav>
+    </header>
   );
 }
 
@@ -163,10 +206,17 @@ export function Island<Props extends object>(
  * Text of a whole document.
  *
  * @param page A `<Page>`.
+ * @param reader What it knows of the request for it; default: nothing.
  * @returns HTML with its doctype.
  */
-export function renderPage(page: VNode): string {
-  return `<!doctype html>${renderToString(page)}`;
+export function renderPage(
+  page: VNode,
+  reader?: { theme: Theme; path: string },
+): string {
+  const whole = reader
+    ? <Reader.Provider value={reader}>{page}</Reader.Provider>
+    : page;
+  return `<!doctype html>${renderToString(whole)}`;
 }
 
 /**
@@ -184,10 +234,7 @@ export function answerPage(
 ): Response | Promise<Response> {
   c.header("cache-control", "private, max-age=0, must-revalidate");
   const reader = { theme: themeOf(c), path: pathOf(c) };
-  return c.html(
-    renderPage(<Reader.Provider value={reader}>{page}</Reader.Provider>),
-    status,
-  );
+  return c.html(renderPage(page, reader), status);
 }
 
 function pathOf(c: Context): string {

@@ -21,6 +21,7 @@ import type {
   Funnel,
 } from "../db/schema.ts";
 import { readNextChange } from "../db/live.ts";
+import { type PageNumbers, readPage } from "../db/page.ts";
 import { readWorkflowHead, type WorkflowHead } from "../db/workflows.ts";
 import { mayRead } from "./_auth.ts";
 import { type Entry, isKnown, type Loaded } from "./_cache.ts";
@@ -43,9 +44,10 @@ const READS = {
   summary: readAnalytics,
   funnel: readFunnel,
   actions: readActions,
+  page: readPage,
 };
 
-/** What is read of a workflow. */
+/** What is read of a workflow; a page's numbers are read together. */
 export type Part = keyof typeof READS;
 
 /** Whose numbers are asked for. */
@@ -66,6 +68,8 @@ export interface Reads {
     viewer: Asker & Parameters<typeof mayRead>[0],
     id: string,
   ): Promise<WorkflowHead>;
+  /** A workflow; whether the asker may see it was found out before. */
+  head(asker: Asker, id: string): Promise<WorkflowHead>;
   /**
    * A part of a workflow's numbers. Whether the asker may see them was found out before.
    *
@@ -78,6 +82,12 @@ export interface Reads {
     id: string,
     query: AnalyticsQuery,
   ): Promise<Entry>;
+  /** The numbers of a page; as in {@linkcode Reads.part}. */
+  page(
+    asker: Asker,
+    id: string,
+    query: AnalyticsQuery,
+  ): Promise<{ numbers: PageNumbers; freshUntil: number }>;
 }
 
 /** @returns Reads of this process. */
@@ -125,7 +135,13 @@ export function createReads(
       if (!mayRead(viewer, head)) throw new AppError("forbidden");
       return head;
     },
+    head: headOf,
     part,
+    async page(asker, id, query) {
+      const { body, freshUntil } = await part("page", asker, id, query);
+      const numbers = JSON.parse(new TextDecoder().decode(body));
+      return { numbers, freshUntil };
+    },
   };
 }
 
@@ -139,11 +155,13 @@ async function load(
 ): Promise<Loaded | null> {
   const answer = await READS[part](sql, account_id, id, asked, at);
   if (answer === null) return null;
+  const changing = "analytics" in answer ? answer.analytics : answer;
   // Asked after the answer: what it has seen, this sees too.
-  const next = isOver(answer, at) || part !== "summary"
+  const next = isOver(changing, at) || !("summary" in changing)
     ? null
     : await readNextChange(sql, account_id, id, at);
-  return { answer, freshUntil: freshUntil(answer, asked, time_zone, at, next) };
+  const until = freshUntil(changing, asked, time_zone, at, next);
+  return { answer, freshUntil: until };
 }
 
 /** The account is in it though ids of workflows are nobody else's: to be sure. */

@@ -42,6 +42,7 @@ import { overview } from "./overview.tsx";
 import { preferences } from "./preferences.ts";
 import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
+import { framing, sharedPages } from "./share.tsx";
 import { shares } from "./shares.ts";
 import { signIn } from "./sign_in.tsx";
 import { stream } from "./stream.ts";
@@ -77,6 +78,8 @@ export interface Deps {
   limiter: Limiter;
   /** How many proxies of ours stand before us, whose `X-Forwarded-For` is believed. */
   trustedProxies: number;
+  /** How long an edge cache may keep a shared page before it asks again, seconds. */
+  shareCacheSeconds: number;
   /** How far workflows are, and who waits for their changes. */
   hub: Hub;
   /** Aborted when we are told to stop: what would go on for ever ends then. */
@@ -96,6 +99,7 @@ export function createApp(deps: Deps): Hono {
   const reads = createReads(deps);
   const open = createOpenShares(deps);
   app.use(requests.middleware);
+  app.use("/embed/*", framing);
   app.use(secureHeaders({
     contentSecurityPolicy: {
       defaultSrc: ["'self'"],
@@ -121,6 +125,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/api/v1", api(deps, reads, open));
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
+  app.route("/", sharedPages(deps, reads, open));
   app.route("/", pages(deps, reads));
 
   app.notFound((c) => onError(new AppError("not_found"), c));
@@ -170,7 +175,7 @@ function pages(deps: Deps, reads: Reads): Hono {
   app.use("/", requiresSession(deps));
   app.use("/workflows/*", requiresSession(deps));
   app.route("/", overview(deps));
-  app.route("/", dashboard(deps));
+  app.route("/", dashboard(deps, reads));
   app.route("/", executionPages(deps));
   app.route("/", exportPages(deps));
   return app;

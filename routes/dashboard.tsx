@@ -8,11 +8,7 @@ import { type Context, Hono } from "hono";
 import { getCookie } from "hono/cookie";
 import { z } from "zod";
 import type { Grant } from "../db/access.ts";
-import { readAnalytics } from "../db/analytics.ts";
-import type { Sql } from "../db/client.ts";
-import { readDistribution } from "../db/distribution.ts";
-import { readLive } from "../db/live.ts";
-import { comparedRange, DetailExpired } from "../db/period.ts";
+import { DetailExpired } from "../db/period.ts";
 import { readQuality } from "../db/quality.ts";
 import {
   type Analytics,
@@ -45,6 +41,7 @@ import { type AuthEnv, mayRead } from "./_auth.ts";
 import { eventCommand, keyCommand } from "./_commands.tsx";
 import { answerPage, Island, Page, type PageDeps } from "./_page.tsx";
 import { QualitySection } from "./_quality.tsx";
+import type { Asker, Reads } from "./_reads.ts";
 import { ErrorPage } from "./error_page.tsx";
 
 /** Far enough back to see what is wrong now. */
@@ -57,9 +54,10 @@ export const ZONE_COOKIE = "weir_zone";
  * The page of one workflow.
  *
  * @param deps Of the program.
+ * @param reads Where its numbers come from.
  * @returns A sub-app that expects a signed-in viewer.
  */
-export function dashboard(deps: PageDeps): Hono<AuthEnv> {
+export function dashboard(deps: PageDeps, reads: Reads): Hono<AuthEnv> {
   return new Hono<AuthEnv>().get("/workflows/:id", async (c) => {
     const { manifest, sql } = deps;
     const viewer = c.get("viewer");
@@ -75,30 +73,27 @@ export function dashboard(deps: PageDeps): Hono<AuthEnv> {
     const browserZone = browserZoneOf(c);
     const defaults = { tz: browserZone ?? viewer.time_zone };
     const { view, problem } = readView(c.req.query(), defaults, now);
-    const [shown, quality] = await Promise.all([
-      readShown({ sql, accountId: viewer.account_id, workflow, now }, view),
+    const [read, quality] = await Promise.all([
+      readShown(reads, viewer, workflow.workflow_id, view),
       readQuality(sql, viewer.account_id, workflow.workflow_id, QUALITY_DAYS),
     ]);
-    const { analytics, ...rest } = shown;
     const zones = [viewer.time_zone, browserZone ?? viewer.time_zone, "UTC"];
-    const { trends: _, ...numbers } = analytics;
     const props: DashboardProps = {
-      ...rest,
-      numbers,
+      ...read.shown,
+      view: read.view,
       workflow: {
         id: workflow.workflow_id,
         name: workflow.name,
         status: workflow.status,
       },
-      today: localDate(now, shown.view.query.tz!),
+      today: localDate(now, read.view.query.tz!),
       zones: [...new Set(zones)],
       versions: workflow.versions.map(({ version }) => version),
-      problem: problem ?? shown.problem,
+      problem: problem ?? read.problem,
       path: c.req.path,
       livePath: `/api/v1${c.req.path}/analytics`,
       executionsPath: `${c.req.path}/executions`,
-      exports: exportsOf(c.req.path, shown.view),
-      isEmpty: isEmpty(analytics),
+      exports: exportsOf(c.req.path, read.view),
     };
     const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);
     return answerPage(
@@ -231,21 +226,23 @@ function datesOf(
   };
 }
 
-/** Whose numbers are read. */
-interface Subject {
-  sql: Sql;
-  accountId: number;
-  workflow: Workflow;
-  now: Date;
-}
-
 /**
  * Reads everything that a view shows. One that asks for hours or contacts of a time they
  * are not kept of is answered by day and execution, with the reason.
+ *
+ * @param reads Where from.
+ * @param asker Who may see it.
+ * @param id Of the workflow.
+ * @param view What is to be shown.
  */
-async function readShown(subject: Subject, view: View) {
+export async function readShown(
+  reads: Reads,
+  asker: Asker,
+  id: string,
+  view: View,
+) {
   try {
-    return { view, problem: null, ...await readAll(subject, view) };
+    return { view, problem: null, ...await readAll(reads, asker, id, view) };
   } catch (error) {
     if (!(error instanceof DetailExpired)) throw error;
     const query = {
@@ -257,55 +254,28 @@ async function readShown(subject: Subject, view: View) {
     return {
       view: coarse,
       problem: error.message,
-      ...await readAll(subject, coarse),
+      ...await readAll(reads, asker, id, coarse),
     };
   }
 }
 
-async function readAll(
-  { sql, accountId, workflow, now }: Subject,
-  { query }: View,
-) {
-  const id = workflow.workflow_id;
-  const asked = [sql, accountId, id, query, now] as const;
-  const [live, distribution, past] = await Promise.all([
-    readLive(...asked),
-    readDistribution(...asked),
-    readPast(...asked),
-  ]);
-  const { analytics, funnel, actions } = live!;
+async function readAll(reads: Reads, asker: Asker, id: string, view: View) {
+  const { numbers: read, freshUntil } = await reads.page(
+    asker,
+    id,
+    view.query,
+  );
+  const { analytics, past, ...rest } = read;
+  const { trends, ...numbers } = analytics;
   return {
-    analytics,
-    funnel,
-    actions,
-    distribution: distribution!,
-    trend: chartTrend(analytics.trends, analytics.as_of, past),
+    freshUntil,
+    shown: {
+      ...rest,
+      numbers,
+      trend: chartTrend(trends, analytics.as_of, past),
+      isEmpty: isEmpty(analytics),
+    },
   };
-}
-
-/** Buckets of the compared range, `null` where there is none, or its hours are gone. */
-async function readPast(
-  sql: Sql,
-  accountId: number,
-  id: string,
-  query: AnalyticsQuery,
-  now: Date,
-): Promise<Analytics["trends"] | null> {
-  const range = comparedRange(query);
-  if (range === null) return null;
-  const past = {
-    ...query,
-    start_date: range.first,
-    end_date: range.last,
-    compare: "none",
-  } as const;
-  try {
-    const analytics = await readAnalytics(sql, accountId, id, past, now);
-    return analytics && analytics.trends;
-  } catch (error) {
-    if (error instanceof DetailExpired) return null;
-    throw error;
-  }
 }
 
 function isEmpty({ summary, trends }: Analytics): boolean {

@@ -80,6 +80,7 @@ export function depsWith(world: World, deps: Partial<Deps> = {}): Deps {
     cache: createCache({ now, upstash: null }),
     limiter: createLimiter({ now, upstash: null, perMinute: UNLIMITED }),
     trustedProxies: 0,
+    shareCacheSeconds: 60,
     stopping: new AbortController().signal,
     ...deps,
   };

@@ -50,6 +50,12 @@ const PROGRAMS: Program[] = [
     package: "pgbouncer",
     variable: "PGBOUNCER_PATH",
   },
+  {
+    tests: /^tests\/routes\/edge_test/,
+    names: ["nginx", "/usr/sbin/nginx"],
+    package: "nginx",
+    variable: "NGINX_PATH",
+  },
 ];
 
 /**

@@ -60,6 +60,8 @@ const Settings = z.object({
   UPSTASH_REDIS_REST_TOKEN: z.string().optional(),
   RATE_LIMIT_PER_MINUTE: z.string().regex(/^\d{1,6}$/, "Must be a number")
     .transform(Number).pipe(z.int().min(1)).default(60),
+  SHARE_CACHE_SECONDS: z.string().regex(/^\d{1,5}$/, "Must be a number")
+    .transform(Number).pipe(z.int().min(1)).default(60),
   TRUSTED_PROXIES: z.string().regex(/^\d$/, "Must be a number below 10")
     .transform(Number).default(0),
 }).superRefine((settings, ctx) => {

@@ -256,6 +256,10 @@ const PUBLIC = [
   "POST /sign-in",
   "POST /sign-out",
   "POST /theme",
+  // The token is the credential: share_test.ts.
+  ...["share", "embed"].flatMap((kind) =>
+    ["GET", "POST"].map((method) => `${method} /${kind}/:token`)
+  ),
 ];
 
 dbTest("createApp() has no route without a policy here", (world) => {

@@ -6,6 +6,7 @@ Deno.test("readSettings() needs nothing, and takes what is empty for not set", (
     HOST: "127.0.0.1",
     DATA_DIR: ".data",
     RATE_LIMIT_PER_MINUTE: 60,
+    SHARE_CACHE_SECONDS: 60,
     TRUSTED_PROXIES: 0,
     AUTH_AUDIENCE: "authenticated",
   };
