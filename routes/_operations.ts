@@ -576,7 +576,9 @@ export const OPERATIONS: Record<string, Operation> = {
     query: AccessLogQuery,
     answers: { 200: json("One page of the log", AccessLogPage) },
     errors: ["forbidden"],
-    example: { query: { limit: "10" } },
+    example: {
+      query: { action: "GET /api/v1/workflows/:id/analytics", limit: "10" },
+    },
   },
   "POST /v1/batch": {
     id: "sendSegmentBatch",

@@ -82,12 +82,14 @@ dbTest(
 
     // A password is between its reader and us.
     const locked = await share({ password: "correct horse" });
-    const cookie = (await fetch(nginx.url + locked.path, {
+    const unlocking = await fetch(nginx.url + locked.path, {
       method: "POST",
       redirect: "manual",
       body: new URLSearchParams({ password: "correct horse" }),
       headers: SAME_ORIGIN,
-    })).headers.get("set-cookie")!.split(";")[0]!;
+    });
+    await unlocking.body?.cancel();
+    const cookie = unlocking.headers.get("set-cookie")!.split(";")[0]!;
     for (let i = 0; i < 2; i++) {
       const unlocked = await get(locked.path, { cookie });
       strictEqual(unlocked.cache, "MISS");

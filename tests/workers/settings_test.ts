@@ -27,6 +27,7 @@ Deno.test("readSettings() takes what is right", () => {
       UPSTASH_REDIS_REST_TOKEN: "token",
       RATE_LIMIT_PER_MINUTE: "600",
       TRUSTED_PROXIES: "1",
+      SHARE_CACHE_SECONDS: "10",
       AUTH_JWKS_URL: "http://localhost:1/auth/v1/.well-known/jwks.json",
     }),
     {
@@ -41,6 +42,7 @@ Deno.test("readSettings() takes what is right", () => {
       UPSTASH_REDIS_REST_TOKEN: "token",
       RATE_LIMIT_PER_MINUTE: 600,
       TRUSTED_PROXIES: 1,
+      SHARE_CACHE_SECONDS: 10,
       AUTH_AUDIENCE: "authenticated",
       AUTH_JWKS_URL: "http://localhost:1/auth/v1/.well-known/jwks.json",
     },
@@ -65,6 +67,7 @@ for (
     ["RATE_LIMIT_PER_MINUTE", "-60"],
     ["RATE_LIMIT_PER_MINUTE", "lots"],
     ["TRUSTED_PROXIES", "all"],
+    ["SHARE_CACHE_SECONDS", "0"],
   ] as const
 ) {
   Deno.test(`readSettings() refuses ${name}=${value}, and tells no value`, () => {
