@@ -4,7 +4,7 @@ FROM denoland/deno:debian-2.9.6 AS build
 WORKDIR /weir
 COPY deno.json deno.lock ./
 # Only what the program imports is fetched; the tests' packages stay out.
-COPY main.ts ./
+COPY main.ts serve.ts ./
 COPY db db
 COPY routes routes
 COPY islands islands

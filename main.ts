@@ -392,6 +392,8 @@ interface ServeOptions {
   ports?: number;
   /** Called once requests are answered. */
   onListening?(publicUrl: string): Promise<void>;
+  /** Takes the handler where somebody else listens, on `PORT`. */
+  handTo?(handler: Deno.ServeHandler): void;
 }
 
 /** What requests need of outside. */
@@ -436,14 +438,18 @@ async function answerRequests(
   const underWay = new Set<Promise<void>>();
   // The app knows its address, and that may be any free port: so the port comes first.
   let answer: Deno.ServeHandler = refuse;
-  const server = listen(settings, options.ports ?? 1, (request, info) => {
+  const handler: Deno.ServeHandler = (request, info) => {
     if (signal.aborted) return refuse();
     const sent = info.completed.catch(() => {});
     underWay.add(sent);
     sent.then(() => underWay.delete(sent));
     return answer(request, info);
-  });
-  const { port } = server.addr;
+  };
+  options.handTo?.(handler);
+  const server = options.handTo
+    ? null
+    : listen(settings, options.ports ?? 1, handler);
+  const port = server?.addr.port ?? settings.PORT ?? DEFAULT_PORT;
   const publicUrl = settings.PUBLIC_URL ?? urlOf(settings.HOST, port);
   answer = createApp({
     sql,
@@ -491,7 +497,7 @@ async function answerRequests(
   // shutdown() breaks off bodies that are still being read, so it comes last.
   const tooLate = stopped(AbortSignal.timeout(DRAIN_MS_MAX));
   await Promise.race([Promise.all(underWay), tooLate]);
-  await Promise.race([server.shutdown(), tooLate]);
+  await Promise.race([server?.shutdown(), tooLate]);
   ringer.remove();
   await hub.close();
   await reader.close();
@@ -540,7 +546,7 @@ function refuse(): Response {
 function listen(
   { HOST, PORT = DEFAULT_PORT }: Settings,
   ports: number,
-  handler: Deno.ServeHandler<Deno.NetAddr>,
+  handler: Deno.ServeHandler,
 ): Deno.HttpServer<Deno.NetAddr> {
   for (let port = PORT;; port++) {
     try {
@@ -689,6 +695,81 @@ function tell(text: string): void {
   console.error(text);
 }
 
+/**
+ * Serves in one of the isolates of `deno serve --parallel`. Each has clients, caches and
+ * limits of its own; they share the process, so that the last one to be done ends it.
+ *
+ * @returns What `deno serve` calls.
+ */
+export function serveParallel(): Deno.ServeDefaultExport {
+  let answer: Deno.ServeHandler = refuse;
+  const stop = stopOnSignals();
+  const isolates = createIsolates(stop.signal);
+  async function begin(): Promise<void> {
+    const settings = readSettings(Deno.env.toObject());
+    if (!settings.DATABASE_URL) {
+      throw new Error(
+        "Cannot serve in parallel on the embedded Postgres: set DATABASE_URL",
+      );
+    }
+    // Deno would write the isolate's name before each line.
+    const log = createLog(
+      settings.LOG_LEVEL ?? "info",
+      (line) => Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`)),
+    );
+    const { signal } = stop;
+    await withDatabase(settings, async (database) => {
+      await refuseOldSchema(database);
+      const context = { settings, args: [], log, signal };
+      await run(context, database, await readManifest(), [], {
+        handTo: (handler) => answer = handler,
+      });
+    });
+  }
+  begin().then(isolates.end, (error) => {
+    tell(error instanceof Error ? error.message : String(error));
+    Deno.exit(1);
+  });
+  return { fetch: (request, info) => answer(request, info) };
+}
+
+/** Isolates tell each other of what they are at this soon after a signal, ms. */
+const HEARD_MS = 250;
+
+/** All isolates of the process hear its signals, and whichever exits ends all of them. */
+function createIsolates(signal: AbortSignal): { end(): Promise<void> } {
+  const id = crypto.randomUUID();
+  const busy = new Set<string>();
+  const channel = new BroadcastChannel("weir stopping");
+  const changed = new EventTarget();
+  channel.onmessage = ({ data }) => {
+    if (data.isDone) busy.delete(data.id);
+    else busy.add(data.id);
+    changed.dispatchEvent(new Event("change"));
+  };
+  stopped(signal).then(() => channel.postMessage({ id, isDone: false }));
+  return {
+    async end() {
+      await stopped(AbortSignal.timeout(HEARD_MS));
+      channel.postMessage({ id, isDone: true });
+      while (busy.size > 0) {
+        await new Promise((resolve) =>
+          changed.addEventListener("change", resolve, { once: true })
+        );
+      }
+      Deno.exit(0);
+    },
+  };
+}
+
+function stopOnSignals(): AbortController {
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => stop.abort());
+  }
+  return stop;
+}
+
 async function main(): Promise<number> {
   const [name = "", ...args] = Deno.args;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -696,14 +777,9 @@ async function main(): Promise<number> {
     tell(USAGE);
     return 2;
   }
-  const stop = new AbortController();
   const isLasting = [demo, start, serve, work].includes(command);
   // The others end at once, and Postgres notices.
-  if (isLasting) {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      Deno.addSignalListener(signal, () => stop.abort());
-    }
-  }
+  const stop = isLasting ? stopOnSignals() : new AbortController();
   const signal = AbortSignal.any([stop.signal, await launcherGone()]);
   try {
     const settings = readSettings(Deno.env.toObject());

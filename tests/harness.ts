@@ -169,10 +169,16 @@ const SERVER_READY_MS_MAX = 60_000;
  */
 export async function startServer(
   env: Record<string, string>,
-  command: "start" | "serve" = "start",
+  command: "start" | "serve" | "serve in parallel" = "start",
 ): Promise<Server> {
+  if (command === "serve in parallel") {
+    env = { PORT: String(freePort()), ...env };
+  }
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "main.ts", command],
+    args: command === "serve in parallel"
+      ? ["serve", "-A", "--no-check", "--parallel", "--host=127.0.0.1"]
+        .concat(`--port=${env.PORT}`, "serve.ts")
+      : ["run", "-A", "--no-check", "main.ts", command],
     cwd: new URL("../", import.meta.url),
     env: {
       PORT: "0",
@@ -224,6 +230,12 @@ export async function startServer(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A port that nobody listened on just now. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
 }
 
 /**

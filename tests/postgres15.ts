@@ -15,7 +15,7 @@ import {
   type Runner,
 } from "../db/_binaries.ts";
 import { install } from "./debian.ts";
-import { until } from "./harness.ts";
+import { freePort, until } from "./harness.ts";
 
 const BIN = "/usr/lib/postgresql/15/bin";
 const PG_CRON = "/usr/lib/postgresql/15/lib/pg_cron.so";
@@ -179,11 +179,6 @@ async function launch(
     await dispose();
     throw error;
   }
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 async function answers(url: string): Promise<boolean> {

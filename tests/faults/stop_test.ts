@@ -96,3 +96,63 @@ dbTest(
     });
   },
 );
+
+/** A connection of its own, as a balancer may open. */
+async function fetchAnew(url: string): Promise<Response> {
+  using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  const response = await fetch(url, { client });
+  return new Response(await response.arrayBuffer(), response);
+}
+
+dbTest(
+  "deno serve --parallel answers from several isolates, and lets all of them finish",
+  async ({ sql, key, database_url }) => {
+    await using server = await startServer(
+      { DATABASE_URL: database_url, DENO_JOBS: "2" },
+      "serve in parallel",
+    );
+    // Each counts its own requests, so that of two the same count comes twice.
+    const counts: string[] = [];
+    await until("both have answered", async () => {
+      const response = await fetchAnew(`${server.url}/metrics`);
+      const count = /^weir_http_requests_total.*"\/metrics".*$/m
+        .exec(await response.text());
+      counts.push(String(count));
+      return response.ok && new Set(counts).size < counts.length;
+    });
+
+    const answered = await sql.begin(async (tx) => {
+      await tx`lock table weir.event in access exclusive mode`;
+      const asked = Array.from(
+        { length: 6 },
+        () =>
+          fetch(`${server.url}/api/v1/events`, {
+            method: "POST",
+            headers: {
+              authorization: `Bearer ${key}`,
+              "content-type": "application/x-ndjson",
+            },
+            body: enrolments(1),
+          }).then((response) => response.json()),
+      );
+      await until("all wait for the lock", async () => {
+        const [row] = await sql`
+          select count(*)::int as waiting from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`;
+        return row!.waiting === asked.length;
+      });
+      server.process.kill("SIGTERM");
+      await until("it drains", () => server.log().includes('"draining"'));
+      return asked;
+    });
+    for (const { accepted } of await Promise.all(answered)) {
+      strictEqual(accepted, 1);
+    }
+    strictEqual((await server.process.status).code, 0);
+    const lines = server.log().trim().split("\n");
+    for (const line of lines.filter((line) => line.startsWith("{"))) {
+      JSON.parse(line);
+    }
+    strictEqual(lines.filter((line) => line.includes('"stopped"')).length, 2);
+  },
+);
