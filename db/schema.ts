@@ -460,7 +460,9 @@ export const PRESETS = [
 /** Body and answer of `/me/preferences`. */
 export const Preferences = z.strictObject({
   time_zone: TimeZone.nullable()
-    .describe("What days are days of; null: the account's zone"),
+    .describe(
+      "What days are days of on pages; null: the zone of the browser, else the account's",
+    ),
   theme: z.enum(THEMES),
   default_range: z.enum(PRESETS)
     .describe("Shown where the address names no range"),

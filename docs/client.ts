@@ -628,7 +628,7 @@ export type Period = {
 };
 
 export type Preferences = {
-  /** What days are days of; null: the account's zone */
+  /** What days are days of on pages; null: the zone of the browser, else the account's */
   time_zone: string | null;
   theme: "system" | "light" | "dark";
   /** Shown where the address names no range */

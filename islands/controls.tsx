@@ -106,7 +106,13 @@ export function Controls(props: ControlsProps) {
             },
           }))}
       />
-      <Zone {...props} onChange={(tz) => change({ tz })} />
+      <Zone
+        {...props}
+        onChange={(tz) => {
+          keepZone(tz);
+          change({ tz });
+        }}
+      />
       {(props.versions.length > 1 || query.version) && (
         <Choice
           name="version"
@@ -125,6 +131,13 @@ export function Controls(props: ControlsProps) {
       <button type="submit" class="unscripted">{TEXT.controls.apply}</button>
     </form>
   );
+}
+
+/** For pages whose address does not say; where it cannot be kept, this one still does. */
+function keepZone(time_zone: string): void {
+  const body = new URLSearchParams({ time_zone });
+  fetch("/preferences", { method: "POST", body, redirect: "manual" })
+    .catch(() => {});
 }
 
 /** What the form has no field for. */

@@ -330,6 +330,20 @@ export const PAGE_TEXT = {
     themes: { system: "System", light: "Light", dark: "Dark" },
   },
 
+  preferences: {
+    title: "Preferences",
+    lead: "Yours alone, wherever you sign in.",
+    saved: "Saved.",
+    browserZone: (zone: string | null) =>
+      zone === null ? "As this browser is" : `As this browser is (${zone})`,
+    zoneNote: (zone: string) =>
+      `What days are days of, where an address does not say. The account’s is ${zone}.`,
+    theme: "Theme",
+    range: "Range",
+    rangeNote: "What a workflow’s page shows first.",
+    save: "Save",
+  },
+
   overview: {
     title: "Workflows",
     lead: (days: number) =>

@@ -15,7 +15,7 @@ import {
   ROLE_SCOPES,
 } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
-import type { Scope } from "../db/schema.ts";
+import type { Preferences, Scope } from "../db/schema.ts";
 import { type AccessLog, accessOf, type AccessVariables } from "./_access.ts";
 import { AppError } from "./_errors.ts";
 import {
@@ -38,7 +38,11 @@ const GRANTS_MAX = 10_000;
 
 /** What authentication leaves in the context. */
 export interface AuthEnv {
-  Variables: AccessVariables & { viewer: Grant };
+  Variables: AccessVariables & {
+    viewer: Grant;
+    /** Of pages: see `_reader.ts`. */
+    preferences?: Preferences;
+  };
 }
 
 /** Turns secrets into grants. */

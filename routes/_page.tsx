@@ -19,7 +19,7 @@ import type { Grant } from "../db/access.ts";
 import { type Theme, THEMES } from "../db/schema.ts";
 import type { Sql } from "../db/client.ts";
 import type { Manifest } from "../islands/build.ts";
-import { themeOf } from "./theme.ts";
+import { themeOf } from "./_reader.ts";
 import { PAGE_TEXT } from "../islands/text.ts";
 
 /** What a page knows of the request for it. */
@@ -106,10 +106,14 @@ export function Page(
 }
 
 /** Works without scripts: one button a theme, and back to the same page. */
-function ThemeChoice() {
+function ThemeChoice({ isKnown }: { isKnown: boolean }) {
   const { theme, path } = useContext(Reader);
   return (
-    <form class="choice themes" method="post" action="/theme">
+    <form
+      class="choice themes"
+      method="post"
+      action={isKnown ? "/preferences" : "/theme"}
+    >
       <input type="hidden" name="back" value={path} />
       {THEMES.map((each) => (
         <button
@@ -163,13 +167,14 @@ function SiteHeader(
         {viewer && <a href="/">{PAGE_TEXT.site.workflows}</a>}
       </nav>
       <div class="site-end">
-        <ThemeChoice />
+        <ThemeChoice isKnown={viewer !== null} />
         {viewer && (
           <form class="account" method="post" action="/sign-out">
             <span>
               <span class="hidden">{`${PAGE_TEXT.site.account}: `}</span>
               <bdi>{viewer.account_name}</bdi>
             </span>
+            <a href="/preferences">{PAGE_TEXT.preferences.title}</a>
             <button type="submit">{PAGE_TEXT.site.signOut}</button>
           </form>
         )}

@@ -22,6 +22,7 @@ import { logRequests } from "./_log.ts";
 import { accessLog } from "./access_log.ts";
 import { limitedByAddress, type Limiter, limitsStrangers } from "./_limit.ts";
 import { createOpenShares, type OpenShares } from "./_open_shares.ts";
+import { knowsReader } from "./_reader.ts";
 import { createReads, type Reads } from "./_reads.ts";
 import { analytics } from "./analytics.ts";
 import { assets } from "./assets.ts";
@@ -40,6 +41,7 @@ import { docs } from "./docs.tsx";
 import { openapi } from "./openapi.ts";
 import { overview } from "./overview.tsx";
 import { preferences } from "./preferences.ts";
+import { preferencesPage } from "./preferences_page.tsx";
 import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
 import { framing, sharedPages } from "./share.tsx";
@@ -172,9 +174,11 @@ function pages(deps: Deps, reads: Reads): Hono {
   app.route("/", signIn(deps));
   app.route("/", theme(deps));
   app.route("/", exportForms(deps, reads));
-  app.use("/", requiresSession(deps));
-  app.use("/workflows/*", requiresSession(deps));
+  for (const path of ["/", "/preferences", "/workflows/*"]) {
+    app.use(path, requiresSession(deps), knowsReader(deps));
+  }
   app.route("/", overview(deps));
+  app.route("/", preferencesPage(deps));
   app.route("/", dashboard(deps, reads));
   app.route("/", executionPages(deps));
   app.route("/", exportPages(deps));

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { type Context, Hono } from "hono";
-import { getCookie } from "hono/cookie";
+import { Hono } from "hono";
 import { z } from "zod";
 import type { Grant } from "../db/access.ts";
 import { DetailExpired } from "../db/period.ts";
@@ -40,15 +39,13 @@ import {
 import { type AuthEnv, mayRead } from "./_auth.ts";
 import { eventCommand, keyCommand } from "./_commands.tsx";
 import { answerPage, Island, Page, type PageDeps } from "./_page.tsx";
+import { browserZoneOf, preferencesOf, zoneOf } from "./_reader.ts";
 import { QualitySection } from "./_quality.tsx";
 import type { Asker, Reads } from "./_reads.ts";
 import { ErrorPage } from "./error_page.tsx";
 
 /** Far enough back to see what is wrong now. */
 const QUALITY_DAYS = 30;
-
-/** What the browser says its zone is; `_page.ts` keeps it. */
-export const ZONE_COOKIE = "weir_zone";
 
 /**
  * The page of one workflow.
@@ -70,14 +67,14 @@ export function dashboard(deps: PageDeps, reads: Reads): Hono<AuthEnv> {
       return answerPage(c, <ErrorPage {...page} />, status);
     }
 
-    const browserZone = browserZoneOf(c);
-    const defaults = { tz: browserZone ?? viewer.time_zone };
+    const tz = zoneOf(c, viewer.time_zone);
+    const defaults = { tz, preset: preferencesOf(c).default_range };
     const { view, problem } = readView(c.req.query(), defaults, now);
     const [read, quality] = await Promise.all([
       readShown(reads, viewer, workflow.workflow_id, view),
       readQuality(sql, viewer.account_id, workflow.workflow_id, QUALITY_DAYS),
     ]);
-    const zones = [viewer.time_zone, browserZone ?? viewer.time_zone, "UTC"];
+    const zones = [tz, browserZoneOf(c) ?? tz, viewer.time_zone, "UTC"];
     const props: DashboardProps = {
       ...read.shown,
       view: read.view,
@@ -136,11 +133,6 @@ function namesOf({ versions }: Workflow): Map<string, string> {
   // The newest is first, and has the last word.
   const steps = versions.toReversed().flatMap(({ steps }) => steps);
   return new Map(steps.map(({ step_id, name }) => [step_id, name]));
-}
-
-/** The zone of the reader's browser, `null` where it has not said, or said nonsense. */
-export function browserZoneOf(c: Context): string | null {
-  return TimeZone.safeParse(getCookie(c, ZONE_COOKIE)).data ?? null;
 }
 
 const PageParams = z.object({

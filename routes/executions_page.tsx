@@ -30,7 +30,7 @@ import {
 import { PAGE_TEXT, TEXT } from "../islands/text.ts";
 import { type AuthEnv, mayRead } from "./_auth.ts";
 import { answerPage, Page, type PageDeps } from "./_page.tsx";
-import { browserZoneOf } from "./dashboard.tsx";
+import { zoneOf } from "./_reader.ts";
 import { ErrorPage } from "./error_page.tsx";
 
 const WORDS = PAGE_TEXT.executions;
@@ -57,7 +57,7 @@ export function executionPages(deps: PageDeps): Hono<AuthEnv> {
       const frame = await readFrame(c.get("viewer"), c.req.param("id"));
       if (typeof frame === "number") return answerRefusal(frame);
       const { query, problem } = readExecutionsQuery(c.req.query());
-      const zone = query.tz ?? browserZoneOf(c) ?? frame.viewer.time_zone;
+      const zone = query.tz ?? zoneOf(c, frame.viewer.time_zone);
       const list = await listExecutions(
         sql,
         frame.viewer.account_id,
@@ -91,7 +91,7 @@ export function executionPages(deps: PageDeps): Hono<AuthEnv> {
         const page = { status, manifest, viewer: c.get("viewer") };
         return answerPage(c, <ErrorPage {...page} />, status);
       }
-      const zone = browserZoneOf(c) ?? frame.viewer.time_zone;
+      const zone = zoneOf(c, frame.viewer.time_zone);
       const page = { ...frame, zone, manifest, execution };
       return answerPage(c, <TimelinePage {...page} />);
     });

@@ -30,9 +30,10 @@ import { readBytes } from "./_body.ts";
 import { AppError } from "./_errors.ts";
 import { exportJobOf, isOver, queueExport } from "./_exports.ts";
 import { answerPage, Island, Page } from "./_page.tsx";
+import { zoneOf } from "./_reader.ts";
 import type { Reads } from "./_reads.ts";
 import type { Deps } from "./app.ts";
-import { browserZoneOf, readView } from "./dashboard.tsx";
+import { readView } from "./dashboard.tsx";
 import { ErrorPage } from "./error_page.tsx";
 import { chipsOf, Crumbs } from "./executions_page.tsx";
 
@@ -190,7 +191,7 @@ async function answer(
   },
 ): Promise<Response> {
   const viewer = c.get("viewer");
-  const zone = browserZoneOf(c) ?? viewer.time_zone;
+  const zone = zoneOf(c, viewer.time_zone);
   const rows = await listExports(
     deps.sql,
     viewer.account_id,

@@ -28,6 +28,7 @@ import { PAGE_TEXT, TEXT } from "../islands/text.ts";
 import { type AuthEnv, ownerOf } from "./_auth.ts";
 import { eventCommand, keyCommand, workflowCommand } from "./_commands.tsx";
 import { answerPage, Page, type PageDeps } from "./_page.tsx";
+import { zoneOf } from "./_reader.ts";
 
 /** What the page shows. */
 export interface OverviewProps {
@@ -36,6 +37,8 @@ export interface OverviewProps {
   query: WorkflowsQuery;
   /** It was to be sorted by a number, and is not. */
   tooMany: boolean;
+  /** Of the reader. */
+  zone: string;
   now: Date;
   deps: Pick<PageDeps, "manifest" | "publicUrl">;
 }
@@ -56,7 +59,8 @@ export function overview(deps: PageDeps): Hono<AuthEnv> {
     const query = readQuery(c.req.query());
     const shown = await readShown(deps.sql, viewer, query, now);
     if (shown === null) return c.redirect("/", 303);
-    const props = { viewer, ...shown, now, deps };
+    const zone = zoneOf(c, viewer.time_zone);
+    const props = { viewer, ...shown, zone, now, deps };
     return answerPage(c, <OverviewPage {...props} />);
   });
 }
@@ -143,7 +147,7 @@ export function OverviewPage(props: OverviewProps) {
             {PAGE_TEXT.overview.lead(HEADLINE_DAYS)} {PAGE_TEXT.overview.asOf}
             {" "}
             <time dateTime={list.as_of}>
-              {formatInstant(list.as_of, viewer.time_zone)}
+              {formatInstant(list.as_of, props.zone)}
             </time>
             .
           </p>

@@ -469,9 +469,23 @@ async function zone({ page, url }: Visit) {
     await page.reload();
     match(await textOf(page, ".page-facts"), /Asia\/Tokyo/);
     await alive(page);
-    await changes(page, () => page.select("[name=tz]", "UTC"));
+    await Promise.all([
+      page.waitForResponse(`${url}/preferences`),
+      changes(page, () => page.select("[name=tz]", "UTC")),
+    ]);
     match(page.url(), /tz=UTC/);
+    // It is remembered, until something else is chosen.
+    await page.goto(`${url}/workflows/${CART}`);
     match(await textOf(page, ".page-facts"), /UTC/);
+    await page.goto(`${url}/preferences`);
+    await page.select("[name=time_zone]", "");
+    await Promise.all([
+      page.waitForNavigation(),
+      page.click(".preferences button"),
+    ]);
+    strictEqual(await textOf(page, ".notice"), "Saved.");
+    await page.goto(`${url}/workflows/${CART}`);
+    match(await textOf(page, ".page-facts"), /Asia\/Tokyo/);
   });
   // The next visits are of a browser in UTC again.
   await page(async (page) => {

@@ -223,6 +223,8 @@ const MISSING_EXECUTION = `/workflows/${WORKFLOW}/executions/${WORKFLOW}`;
 /** For those who are signed in; the others are led to the sign-in page. */
 const PAGES: Record<string, string> = {
   "GET /": "/",
+  "GET /preferences": "/preferences",
+  "POST /preferences": "/preferences",
   "GET /workflows/:id": `/workflows/${WORKFLOW}`,
   "GET /workflows/:id/executions": `/workflows/${WORKFLOW}/executions`,
   "GET /workflows/:id/exports": `/workflows/${WORKFLOW}/exports`,

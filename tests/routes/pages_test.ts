@@ -21,10 +21,12 @@ async function signIn(
   world: World,
   grant: { userId?: string; role?: Grant["role"] } = {},
   accountId = world.account.account_id,
-): Promise<(path: string) => Promise<Response>> {
+): Promise<(path: string, init?: RequestInit) => Promise<Response>> {
   const { cookie } = await beginSession(world, grant, accountId);
-  return (path) =>
-    world.app.request(path, { headers: { cookie, accept: "text/html" } });
+  return async (path, init = {}) => {
+    const headers = { cookie, accept: "text/html", ...init.headers };
+    return await world.app.request(path, { ...init, headers });
+  };
 }
 
 async function register({ app, key }: World, ownerId: string | null = null) {
@@ -290,3 +292,36 @@ dbTest(
     match(system.headers.get("set-cookie")!, /weir_theme=; Max-Age=0/);
   },
 );
+
+dbTest("POST /preferences is kept, and pages go by it", async (world) => {
+  await register(world);
+  const get = await signIn(world, { userId: "ada" });
+  const page = async (path: string) => await (await get(path)).text();
+  const choose = (fields: Record<string, string>, site = "same-origin") =>
+    get("/preferences", {
+      method: "POST",
+      headers: { "sec-fetch-site": site },
+      body: new URLSearchParams(fields),
+    });
+  const all = { time_zone: "Asia/Kolkata", theme: "dark", default_range: "7d" };
+  const answer = await choose(all);
+  strictEqual(answer.status, 303);
+  strictEqual(answer.headers.get("location"), "/preferences?saved");
+  match(await page("/preferences?saved"), /role="status">Saved/);
+  const shown = await page(`/workflows/${WORKFLOW}`);
+  match(shown, /<html lang="en" data-theme="dark">/);
+  match(textOf(shown), /Jun 9 – 15, 2026 Asia\/Kolkata/u);
+
+  // One field alone, from the header or the controls, leaves the others.
+  const themed = await choose({ theme: "light", back: "/workflows/x?a=b" });
+  strictEqual(themed.headers.get("location"), "/workflows/x?a=b");
+  await choose({ time_zone: "" });
+  const after = await page(`/workflows/${WORKFLOW}`);
+  match(after, /<html lang="en" data-theme="light">/);
+  match(textOf(after), /Jun 9 – 15, 2026 UTC/u);
+
+  strictEqual((await choose({ theme: "pink" })).status, 400);
+  strictEqual((await choose(all, "cross-site")).status, 403);
+  const bob = await signIn(world, { userId: "bob" });
+  doesNotMatch(await (await bob("/preferences")).text(), /data-theme/);
+});
