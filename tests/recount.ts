@@ -246,7 +246,7 @@ const ROLLUPS: Comparison[] = [
     ),
   ),
   rollup(
-    "histogram_rollup",
+    "histogram_bins",
     "workflow_id, grain, measure, bucket, subject_id, version, bin",
     {
       samples: "count(*)",
@@ -273,6 +273,17 @@ const ROLLUPS: Comparison[] = [
     }
     where grain <> '15min') h`,
   ),
+  {
+    name: "window_histogram",
+    stored:
+      `select workflow_id, measure, days, subject_id, array_lower(samples, 1) + nth - 1, n
+      from weir.window_histogram, unnest(samples) with ordinality as u(n, nth) where n <> 0`,
+    expected: `select workflow_id, measure, days, subject_id, bin, sum(samples)
+      from weir.histogram_window w cross join (values (7), (30), (90)) as v(days)
+      join weir.histogram_bins h using (workflow_id)
+      where grain = 'day' and bucket <= last_day and bucket > last_day - make_interval(hours => 24 * days)
+      group by 1, 2, 3, 4, 5 having sum(samples) <> 0`,
+  },
 ];
 
 const PROJECTIONS: Comparison[] = [

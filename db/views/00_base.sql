@@ -109,3 +109,67 @@ $$;
 create or replace function day_key(day date) returns timestamptz
 language sql immutable parallel safe
 return day::timestamp at time zone 'UTC';
+
+-- A histogram is an array of counts whose subscripts are bins; null counts as 0.
+
+-- histogram_add(total, added): the sum of two. By a loop, as an array in a plpgsql variable is changed in place.
+create or replace function histogram_add(total int[], added int[]) returns int[]
+language plpgsql immutable parallel safe as $$
+begin
+  for bin in coalesce(array_lower(added, 1), 1) .. coalesce(array_upper(added, 1), 0) loop
+    if added[bin] <> 0 then
+      total[bin] := coalesce(total[bin], 0) + added[bin];
+    end if;
+  end loop;
+  return total;
+end $$;
+
+-- histogram_sum(histogram): of any number.
+create or replace aggregate histogram_sum(int[]) (sfunc = histogram_add, stype = int[], initcond = '{}', parallel = safe);
+
+-- histogram_of(bins, samples): so many samples in each of some bins, in any order.
+create or replace function histogram_of(bins smallint[], samples int[]) returns int[]
+language plpgsql immutable parallel safe as $$
+declare
+  total  int[] := '{}';
+begin
+  for i in 1 .. cardinality(bins) loop
+    total[bins[i]] := coalesce(total[bins[i]], 0) + samples[i];
+  end loop;
+  return total;
+end $$;
+
+-- histogram_percentiles(samples): nearest ranks in microseconds, as near as bins are wide; null where there are none.
+create or replace function histogram_percentiles(
+  samples int[], out p50 float8, out p95 float8, out p99 float8, out fastest float8, out slowest float8
+)
+language plpgsql immutable parallel safe as $$
+declare
+  total  bigint := (select sum(n) from unnest(samples) n);
+  above  bigint := 0;                                            -- samples in higher bins
+  bin    int := array_upper(samples, 1);
+  rank   bigint;
+  found  float8[];
+begin
+  if total > 0 then
+    foreach rank in array array[total, ceil(0.99 * total), ceil(0.95 * total), ceil(0.50 * total), 1] loop
+      while above + coalesce(samples[bin], 0) <= total - rank loop
+        above := above + coalesce(samples[bin], 0);
+        bin := bin - 1;
+      end loop;
+      found := found || weir.histogram_value(bin::smallint);
+    end loop;
+    slowest := found[1];
+    p99 := found[2];
+    p95 := found[3];
+    p50 := found[4];
+    fastest := found[5];
+  end if;
+end $$;
+
+-- A row a bin, for those who look at single ones.
+create or replace view histogram_bins as
+select h.workflow_id, h.grain, h.measure, h.bucket, h.subject_id, h.version,
+  (array_lower(h.samples, 1) + n.nth - 1)::smallint as bin, n.samples
+from histogram_rollup h cross join lateral unnest(h.samples) with ordinality as n(samples, nth)
+where n.samples <> 0;

@@ -31,7 +31,7 @@ begin
   end if;
   create temp table fold_workflow (
     workflow_id int, revision bigint, zone text, goal_ends_execution boolean, conversion_window interval,
-    detail_from timestamptz, workflow_uuid uuid
+    detail_from timestamptz, workflow_uuid uuid, windows_end timestamptz
   ) on commit delete rows;
   create temp table fold_name (  -- short ids of the steps and goals in fold_event
     workflow_id int, subject_uuid uuid, step_id int, goal_id int
@@ -277,7 +277,8 @@ begin
   )
   insert into fold_workflow
   select next.workflow_id, next.revision, w.time_zone, w.goal_ends_execution,
-    w.conversion_window_us * interval '1 microsecond', (select detail_from()), w.workflow_uuid
+    w.conversion_window_us * interval '1 microsecond', (select detail_from()), w.workflow_uuid,
+    (select last_day from histogram_window where workflow_id = next.workflow_id)
   from next cross join lateral (
     select known.*, a.time_zone from workflow known join account a using (account_id)
     where known.workflow_id = next.workflow_id offset 0
@@ -868,26 +869,64 @@ begin
   on conflict (workflow_id, bucket) do update set revision = excluded.revision where d.revision < excluded.revision;
 end $$;
 
--- count_samples(): the difference in histogram_rollup.
+-- count_samples(): the difference in histogram_rollup and window_histogram.
 create or replace function count_samples() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
-  insert into histogram_rollup as r (workflow_id, grain, measure, bucket, subject_id, version, bin, samples,
-    revision)
-  select workflow_id, g.grain, measure, g.start, subject_id, version, bin, sum(samples), max(revision)
-  from (
-    select workflow_id, measure, date_trunc('day', bucket_15min(at) at time zone zone) as day, subject_id, version,
-      histogram_bin(us) as bin, sum(sign) as samples, max(revision) as revision
+  with counted as materialized (
+    select workflow_id, windows_end, measure, day_key((bucket_15min(at) at time zone zone)::date) as day, subject_id,
+      version, histogram_bin(us) as bin, sum(sign)::int as samples
     from fold_sample join fold_workflow using (workflow_id)
-    group by workflow_id, measure, date_trunc('day', bucket_15min(at) at time zone zone), subject_id, version,
+    group by workflow_id, windows_end, measure, day_key((bucket_15min(at) at time zone zone)::date), subject_id, version,
       histogram_bin(us)
     having sum(sign) <> 0
-  ) local cross join lateral (values
-    ('day'::grain, day at time zone 'UTC'), ('month', date_trunc('month', day) at time zone 'UTC')
-  ) g(grain, start)
-  group by workflow_id, g.grain, measure, g.start, subject_id, version, bin
-  order by 1, 2, 3, 4, 5, 6, 7
-  on conflict (workflow_id, grain, measure, bucket, subject_id, version, bin) do update set
-    samples = r.samples + excluded.samples, revision = excluded.revision;
+  ), windows as (
+    insert into window_histogram as h (workflow_id, measure, days, subject_id, samples)
+    select workflow_id, measure, days, subject_id, histogram_of(array_agg(bin), array_agg(counted.samples))
+    from counted cross join unnest(window_days()) as days
+    where day > windows_end - days * interval '24 hours' and day <= windows_end
+    group by workflow_id, measure, days, subject_id order by 1, 2, 3, 4
+    on conflict (workflow_id, measure, days, subject_id) do update set
+      samples = histogram_add(h.samples, excluded.samples)
+  )
+  insert into histogram_rollup as h (workflow_id, grain, measure, bucket, subject_id, version, samples)
+  select workflow_id, g.grain, measure, g.start, subject_id, version,
+    histogram_of(array_agg(bin), array_agg(counted.samples))
+  from counted cross join lateral (values ('day'::grain, day), ('month', date_trunc('month', day, 'UTC'))) g(grain, start)
+  group by workflow_id, g.grain, measure, g.start, subject_id, version order by 1, 2, 3, 4, 5, 6
+  on conflict (workflow_id, grain, measure, bucket, subject_id, version) do update set
+    samples = histogram_add(h.samples, excluded.samples);
+end $$;
+
+-- window_days(): of how many days, today included, histograms lie ready as sums: what presets ask for.
+create or replace function window_days() returns int[]
+language sql immutable parallel safe
+return array[7, 30, 90];
+
+-- make_windows(workflow): sums its histograms up anew where they end with another day than today. Others that change
+-- the workflow wait for the transaction's end, and fold() passes it over meanwhile.
+--
+-- Callers  refresh_views(). Repeat: harmless.
+create or replace function make_windows(workflow int) returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  today  timestamptz;
+begin
+  perform pg_advisory_xact_lock(1464158546, workflow);  -- lock_workflow()'s
+  select day_key((now() at time zone a.time_zone)::date) into today
+  from workflow w join account a using (account_id) where w.workflow_id = workflow;
+  if (select last_day from histogram_window where workflow_id = workflow) = today then
+    return;
+  end if;
+  insert into histogram_window (workflow_id, last_day) values (workflow, today)
+  on conflict (workflow_id) do update set last_day = excluded.last_day;
+  delete from window_histogram where workflow_id = workflow;
+  insert into window_histogram (workflow_id, measure, days, subject_id, samples)
+  select workflow, h.measure, days, h.subject_id, histogram_sum(h.samples)
+  from unnest(window_days()) as days cross join unnest(enum_range(null::measure)) as what
+  join histogram_rollup h on h.workflow_id = workflow and h.grain = 'day' and h.measure = what
+    and h.bucket > today - days * interval '24 hours' and h.bucket <= today
+  group by h.measure, days, h.subject_id;
 end $$;

@@ -4,6 +4,9 @@ drop function if exists read_analytics(int, uuid, date, date, text, text, text, 
 drop function if exists read_funnel(int, uuid, date, date, text, int, timestamptz);
 drop function if exists read_actions(int, uuid, date, date, text, int, timestamptz);
 
+drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, int);
+drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);
+
 -- SQL functions here are inlined or small; what is neither is plpgsql, which keeps its plans: Postgres plans an
 -- SQL function anew at every call.
 --
@@ -65,28 +68,37 @@ begin
     (select recompute_since from workflow w where w.workflow_id = workflow));
 end $$;
 
--- day_bins(workflow, what, grain, since, until, only_version): a row each step (or 0 for the workflow) and bin that
--- something fell into in days or months of the account. since, until: keys, until not in it. Of days, whole months in
--- between are read as months, a thirtieth of the rows, for as long as their days are all kept.
-create or replace function day_bins(
+-- histograms(workflow, what, grain, since, until, only_version): a row each step (or 0 for the workflow), over days or
+-- months of the account. since, until: keys, until not in it. Sums that end today lie ready; of other days, whole months
+-- in between are read as months, a thirtieth of the rows, for as long as their days are all kept.
+create or replace function histograms(
   workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
-) returns table (subject_id int, bin smallint, samples bigint)
+) returns table (subject_id int, samples int[])
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
   months_from   timestamptz := until;
   months_until  timestamptz := until;
 begin
+  if grain = 'day' and only_version is null then
+    return query
+      select h.subject_id, h.samples from histogram_window w join window_histogram h using (workflow_id)
+      where w.workflow_id = workflow and w.last_day = until - interval '24 hours' and h.measure = what
+        and h.days * interval '24 hours' = until - since;
+    if found then
+      return;
+    end if;
+  end if;
   if grain = 'day' and since > now() - interval '700 days' then
     months_until := date_trunc('month', until, 'UTC');
     months_from := least(months_until,
       date_trunc('month', since at time zone 'UTC' + interval '1 month' - interval '1 day') at time zone 'UTC');
   end if;
   return query
-    select h.subject_id, h.bin, sum(h.samples)
+    select h.subject_id, histogram_sum(h.samples)
     from (
       select * from histogram_rollup h
-      where h.grain = day_bins.grain and h.workflow_id = workflow and h.measure = what
+      where h.grain = histograms.grain and h.workflow_id = workflow and h.measure = what
         and h.bucket >= since and h.bucket < months_from
       union all
       select * from histogram_rollup h
@@ -94,33 +106,11 @@ begin
         and h.bucket >= months_from and h.bucket < months_until
       union all
       select * from histogram_rollup h
-      where h.grain = day_bins.grain and h.workflow_id = workflow and h.measure = what
+      where h.grain = histograms.grain and h.workflow_id = workflow and h.measure = what
         and h.bucket >= greatest(since, months_until) and h.bucket < until
     ) h
     where only_version is null or h.version = only_version
-    group by h.subject_id, h.bin having sum(h.samples) > 0;
-end $$;
-
--- day_percentiles(workflow, what, grain, since, until, only_version): a row each step (or 0 for the workflow)
--- with nearest ranks over days or months of the account, in microseconds, as near as bins are wide.
-create or replace function day_percentiles(
-  workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
-) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
-language plpgsql stable
-set search_path = weir, pg_temp as $$
-begin
-  return query
-  with ranked as (
-    select b.subject_id, b.bin, sum(b.samples) over (partition by b.subject_id order by b.bin) as rank,
-      sum(b.samples) over (partition by b.subject_id) as total
-    from day_bins(workflow, what, grain, since, until, only_version) b
-  )
-  select r.subject_id,
-    histogram_value(min(r.bin) filter (where rank >= ceil(0.50 * total))),
-    histogram_value(min(r.bin) filter (where rank >= ceil(0.95 * total))),
-    histogram_value(min(r.bin) filter (where rank >= ceil(0.99 * total))),
-    histogram_value(min(r.bin)), histogram_value(max(r.bin))
-  from ranked r group by r.subject_id;
+    group by h.subject_id;
 end $$;
 
 -- nearest_day(instant, zone): the local date that begins nearest to an instant.
@@ -274,7 +264,7 @@ begin atomic
     and not exists (select from event_queue q where q.workflow_id = a.workflow_id and q.event_id = a.event_id);
 end;
 
--- sample_percentiles(workflow, what, since, until): day_percentiles() exactly, for ranges that are not days of the
+-- sample_percentiles(workflow, what, since, until): percentiles exactly, for ranges that are not days of the
 -- account. The histograms of the nearest days, and the samples at either end, tell how many samples each bin has, so in
 -- which one each rank lies; of that bin the samples are read, a hundredth of all. 30 days of a million executions: all
 -- samples of the steps took 970 ms.
@@ -293,8 +283,9 @@ begin
   with counted as materialized (
     select part.subject_id, part.bin, sum(part.samples) as samples
     from (
-      select b.subject_id, b.bin, b.samples
-      from day_bins(workflow, what, 'day', d.first_key, d.last_key, null) b
+      select h.subject_id, (array_lower(h.samples, 1) + n.nth - 1)::smallint as bin, n.samples
+      from histograms(workflow, what, 'day', d.first_key, d.last_key, null) h
+      cross join lateral unnest(h.samples) with ordinality as n(samples, nth)
       union all
       select s.subject_id, histogram_bin(s.us), d.lower_sign
       from samples_between(workflow, what, d.lower_since, d.lower_until, all_folded) s
@@ -370,7 +361,9 @@ begin
       return;
     end if;
   end if;
-  return query select * from day_percentiles(workflow, what, grain, since, until, only_version);
+  return query
+    select h.subject_id, p.* from histograms(workflow, what, grain, since, until, only_version) h
+    cross join lateral histogram_percentiles(h.samples) p where p.p50 is not null;
 end $$;
 
 -- definition_of(workflow, version): {"steps": […], "goals": […]} of a version; null where there is none.

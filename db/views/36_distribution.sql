@@ -27,12 +27,11 @@ begin
 
   return json_build_object('head', r.head,
     'bins', (
-      select coalesce(json_agg(json_build_array(histogram_value(bin), samples) order by bin), '[]') from (
-        select h.bin, sum(h.samples) as samples
-        from histogram_rollup h
-        where r.grain <> '15min' and h.grain = r.grain and h.workflow_id = r.workflow and h.measure = what
-          and h.bucket >= since and h.bucket < until and (only_version is null or h.version = only_version)
-        group by h.bin having sum(h.samples) > 0
+      select coalesce(json_agg(json_build_array(histogram_value(bin::smallint), samples) order by bin), '[]') from (
+        select array_lower(h.samples, 1) + n.nth - 1 as bin, n.samples
+        from histograms(r.workflow, what, case when r.grain <> '15min' then r.grain end, since, until, only_version) h
+        cross join lateral unnest(h.samples) with ordinality as n(samples, nth)
+        where n.samples > 0
         union all
         select histogram_bin(microseconds(e.converted_at - e.enrolled_at)) as bin, count(*)
         from execution e

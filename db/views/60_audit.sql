@@ -272,7 +272,7 @@ begin
       "executions": "count(*)",
       "successes": "count(*) filter (where succeeded)",
       "duration_us": "sum(duration_us)"}$j$, 'audit_action', '{day,15min}')
-    + audit_rollup('histogram_rollup', 'measure, subject_id, bin', '{"samples": "count(*)"}', $q$(
+    + audit_rollup('histogram_bins', 'measure, subject_id, bin', '{"samples": "count(*)"}', $q$(
       select workflow_id, at, day, version, measure::measure, subject_id, histogram_bin(us) as bin from (
         select workflow_id, at, day, version, case kind when 'cohort' then 'cohort_duration' else 'duration' end, 0, duration_us
         from audit_moment where kind in ('cohort', 'end') and duration_us is not null
@@ -306,8 +306,7 @@ begin
     select distinct workflow_id, bucket from action_rollup where grain = 'month' and bucket >= since
   ) m order by case when sample is not null then random() end limit sample;
   analyze audit_month;
-  foreach relation in array array['workflow', 'reason', 'goal', 'step', 'action', 'histogram'] loop
-    relation := relation || '_rollup';
+  foreach relation in array array['workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup'] loop
     select string_agg(format('r.%I', a.attname), ', ' order by a.attnum)
         filter (where a.attnum = any (i.indkey) and attname not in ('grain', 'bucket')),
       string_agg(format('r.%I', a.attname), ', ' order by a.attnum)
@@ -328,7 +327,14 @@ begin
         group by m.bucket, %1$s
       ) r where 0 <> any (array[%4$s]::numeric[])$q$, keys, counted, relation, sums));
   end loop;
-  return differences;
+  return differences + audit_compare('histogram_bins', $q$
+      select h.* from audit_month m join histogram_bins h
+        on h.workflow_id = m.workflow_id and h.grain = 'month' and h.bucket = m.bucket$q$, $q$
+      select h.workflow_id, 'month'::grain, h.measure, m.bucket, h.subject_id, h.version, h.bin, sum(h.samples)
+      from audit_month m join histogram_bins h
+        on h.workflow_id = m.workflow_id and h.grain = 'day' and h.bucket >= m.bucket
+          and h.bucket < (m.bucket at time zone 'UTC' + interval '1 month') at time zone 'UTC'
+      group by h.workflow_id, h.measure, m.bucket, h.subject_id, h.version, h.bin having sum(h.samples) <> 0$q$);
 end $$;
 
 -- audit(sample, at): recomputes so many executions, days and months, picked by chance (null: everything), and
@@ -362,5 +368,14 @@ begin
   limit case when sample is not null then 1 end;
   return differences + audit_compare('workflow_running',
     'select workflow_id, version, executions from workflow_running join audit_running using (workflow_id) where executions <> 0',
-    'select workflow_id, version, count(*) from execution join audit_running using (workflow_id) where status = ''active'' group by 1, 2');
+    'select workflow_id, version, count(*) from execution join audit_running using (workflow_id) where status = ''active'' group by 1, 2')
+    + audit_compare('window_histogram', $q$
+      select workflow_id, measure, days, subject_id, (array_lower(h.samples, 1) + n.nth - 1)::smallint as bin, n.samples
+      from window_histogram h join audit_running using (workflow_id)
+      cross join lateral unnest(h.samples) with ordinality as n(samples, nth) where n.samples <> 0$q$, $q$
+      select workflow_id, h.measure, days, h.subject_id, h.bin, sum(h.samples)
+      from histogram_window w join audit_running using (workflow_id) cross join unnest(window_days()) as days
+      join histogram_bins h using (workflow_id)
+      where h.grain = 'day' and h.bucket > last_day - days * interval '24 hours' and h.bucket <= last_day
+      group by 1, 2, 3, 4, 5 having sum(h.samples) <> 0$q$);
 end $$;

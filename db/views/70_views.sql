@@ -69,39 +69,12 @@ select make_view('action_day_sums', 'workflow_id, bucket, step_id', $$
     sum(duration_us) as duration_us
   from weir.action_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, step_id$$);
 
--- Nearest ranks of every measure over the last 7, 30 and 90 days, today (when it was refreshed) included.
--- since, until: keys of days, until not in it. As day_percentiles() finds them.
+-- Nearest ranks of every measure over the windows of make_windows(). since, until: keys of days, until not in it.
 select make_view('window_percentiles', 'workflow_id, measure, since, until, subject_id', $$
-  with bins as (
-    select w.workflow_id, today, measure, subject_id, bin,
-      sum(samples) filter (where bucket >= weir.day_key(today - 6)) as last_7,
-      sum(samples) filter (where bucket >= weir.day_key(today - 29)) as last_30,
-      sum(samples) as last_90
-    from weir.workflow w
-    join weir.account a using (account_id)
-    cross join lateral (select weir.today(a.time_zone) as today) t
-    cross join unnest(enum_range(null::weir.measure)) as measure
-    -- By the primary key, as the partition holds two years and more.
-    cross join lateral (
-      select h.bucket, h.subject_id, h.bin, h.samples from weir.histogram_rollup h
-      where h.workflow_id = w.workflow_id and h.grain = 'day' and h.measure = measure.measure
-        and h.bucket >= weir.day_key(today - 89) and h.bucket <= weir.day_key(today)
-      offset 0
-    ) day
-    group by w.workflow_id, today, measure, subject_id, bin
-  ), ranked as (
-    select workflow_id, measure, weir.day_key(today - days + 1) as since, weir.day_key(today + 1) as until,
-      subject_id, bin, sum(samples) over (range_of order by bin) as rank, sum(samples) over range_of as total
-    from bins cross join lateral (values (7, last_7), (30, last_30), (90, last_90)) as w(days, samples)
-    where samples > 0
-    window range_of as (partition by workflow_id, measure, days, today, subject_id)
-  )
-  select workflow_id, measure, since, until, subject_id,
-    weir.histogram_value(min(bin) filter (where rank >= ceil(0.50 * total))) as p50,
-    weir.histogram_value(min(bin) filter (where rank >= ceil(0.95 * total))) as p95,
-    weir.histogram_value(min(bin) filter (where rank >= ceil(0.99 * total))) as p99,
-    weir.histogram_value(min(bin)) as fastest, weir.histogram_value(max(bin)) as slowest
-  from ranked group by workflow_id, measure, since, until, subject_id$$);
+  select h.workflow_id, h.measure, w.last_day - (h.days - 1) * interval '24 hours' as since,
+    w.last_day + interval '24 hours' as until, h.subject_id, p.p50, p.p95, p.p99, p.fastest, p.slowest
+  from weir.window_histogram h join weir.histogram_window w using (workflow_id)
+  cross join lateral weir.histogram_percentiles(h.samples) p where p.p50 is not null$$);
 
 -- The overview of an account: 30 days up to last_day, which was today when it was refreshed. running:
 -- enrolled and not ended, whenever dated; what is dated ahead of now is to be taken off.
@@ -195,13 +168,24 @@ begin
   done := problem is null;
 end $$;
 
--- refresh_views(by_whom, pause, refreshed): all of them, one transaction each. refreshed: how many.
+-- refresh_views(by_whom, pause, refreshed): all of them, one transaction each, after the windows of those workflows for
+-- which another day has begun. refreshed: how many views.
 create or replace procedure refresh_views(by_whom text, pause int, inout refreshed int)
 language plpgsql as $$
 declare
-  name  text;
-  done  boolean;
+  behind  int;
+  name    text;
+  done    boolean;
 begin
+  foreach behind in array array(
+    select w.workflow_id
+    from weir.workflow_revision r join weir.workflow w using (workflow_id) join weir.account a using (account_id)
+    left join weir.histogram_window v using (workflow_id)
+    where v.last_day is distinct from weir.day_key(weir.today(a.time_zone)) order by 1)
+  loop
+    perform weir.make_windows(behind);
+    commit;
+  end loop;
   refreshed := 0;
   foreach name in array weir.materialized_views() loop
     call weir.refresh_view(name, by_whom, pause, done);

@@ -158,6 +158,12 @@ const ENDED: Record<string, string> = {
   dropped_off: "entered - completed - goal_exits",
 };
 
+/** How columns that are no sums become those of a month. */
+const ADDED: Record<string, string> = {
+  revision: "max",
+  samples: "weir.histogram_sum",
+};
+
 /**
  * Repeats the days of a past up to two years back, as days and months, which is all that
  * retention leaves of them.
@@ -201,12 +207,14 @@ export async function copyDays(sql: Sql, endsAt: Date): Promise<void> {
     const keys = columns.filter(({ name, sums }) =>
       !sums && !["grain", "bucket", "revision"].includes(name)
     ).map(({ name }) => name);
-    const sums = columns.filter(({ sums }) => sums).map(({ name }) => name);
+    const added = columns.filter(({ name, sums }) =>
+      sums || name === "revision"
+    ).map(({ name }) => name);
     await sql.unsafe(
-      `insert into weir.${rollup}_rollup (grain, bucket, ${keys}, ${sums}, revision)
+      `insert into weir.${rollup}_rollup (grain, bucket, ${keys}, ${added})
        select 'month', date_trunc('month', bucket, 'UTC'), ${keys}, ${
-        sums.map((name) => `sum(${name})`)
-      }, max(revision)
+        added.map((name) => `${ADDED[name] ?? "sum"}(${name})`)
+      }
        from weir.${rollup}_rollup where grain = 'day'
        group by date_trunc('month', bucket, 'UTC'), ${keys} order by ${keys}`,
     );

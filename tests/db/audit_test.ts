@@ -52,9 +52,13 @@ const WRONG: Record<string, { sql: string; also?: string[] }> = {
     sql:
       "delete from weir.action_rollup where grain = '15min' and bucket > now() - interval '40 days'",
   },
-  histogram_rollup: {
+  histogram_bins: {
     sql:
-      "update weir.histogram_rollup set samples = samples + 1 where grain = 'month'",
+      "update weir.histogram_rollup set samples[300] = coalesce(samples[300], 0) + 1 where grain = 'month'",
+  },
+  window_histogram: {
+    sql:
+      "insert into weir.window_histogram select workflow_id, 'step_time', 7, 0, '[5:6]={1,0}' from weir.workflow",
   },
   workflow_rollup: {
     sql:

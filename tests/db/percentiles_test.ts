@@ -257,7 +257,7 @@ async function binsOf(
   return await sql`
     select measure, ${grain === "day" ? sql`bucket` : month} as bucket, version,
       bin, sum(samples)::int as samples, coalesce(step_uuid::text, '') as subject
-    from weir.histogram_rollup h join weir.workflow using (workflow_id)
+    from weir.histogram_bins h join weir.workflow using (workflow_id)
     left join weir.step s on s.workflow_id = h.workflow_id and s.step_id = h.subject_id
       and h.subject_id <> 0
     where workflow_uuid = ${workflow_id} and grain = ${

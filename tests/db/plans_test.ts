@@ -33,7 +33,7 @@ const CALLS = 7;
 
 /** Tables of a row or a few each workflow, and those that are empty between folds. */
 const SMALL =
-  /^(account|workflow|workflow_version|workflow_revision|workflow_running|step|goal|view_revision|view_refresh|changed_day|workflow_headline_sums|event_queue|parked_action|fold_\w+|pg_\w+)$/;
+  /^(account|workflow|workflow_version|workflow_revision|workflow_running|step|goal|view_revision|view_refresh|changed_day|workflow_headline_sums|histogram_window|event_queue|parked_action|fold_\w+|pg_\w+)$/;
 
 /** A range of a month touches two; what is ahead of now is one more. */
 const MONTHS_MAX = 3;
@@ -49,10 +49,7 @@ const RUNNING = [
   "execution by execution_by_enrollment",
   "workflow_15min_* by workflow_15min_*_pkey",
 ];
-const HISTOGRAMS = [
-  "histogram_day by histogram_day_pkey",
-  "histogram_month by histogram_month_pkey",
-];
+const WINDOW = "window_histogram by window_histogram_pkey";
 
 /** Every scan of a large table that the reads of 30 days make. */
 const GOLDEN = {
@@ -78,29 +75,29 @@ const GOLDEN = {
   "all changed since": {
     analytics: [
       ...RUNNING,
-      ...HISTOGRAMS,
+      WINDOW,
       "goal_day by goal_day_pkey",
       "reason_day by reason_day_pkey",
       "workflow_day by workflow_day_pkey",
       "workflow_day_sums by workflow_day_sums_key",
     ].sort(),
     funnel: [
-      ...HISTOGRAMS,
       "step_day by step_day_pkey",
       "step_day_sums by step_day_sums_key",
+      WINDOW,
       "workflow_day by workflow_day_pkey",
       "workflow_day_sums by workflow_day_sums_key",
     ],
     actions: [
       "action_day by action_day_pkey",
       "action_day_sums by action_day_sums_key",
-      ...HISTOGRAMS,
+      WINDOW,
     ],
   },
   "another zone": {
     analytics: [
       ...RUNNING,
-      ...HISTOGRAMS,
+      WINDOW,
       "execution by execution_by_conversion_time",
       "execution by execution_by_duration",
       "goal_15min_* by goal_15min_*_pkey",
@@ -112,10 +109,10 @@ const GOLDEN = {
       "execution by execution_by_enrollment",
       "execution_step by execution_step_by_time",
       "execution_step by execution_step_pkey",
-      ...HISTOGRAMS,
       "step_15min_* by step_15min_*_pkey",
       "step_day by step_day_pkey",
       "step_day_sums by step_day_sums_key",
+      WINDOW,
       "workflow_15min_* by workflow_15min_*_pkey",
       "workflow_day by workflow_day_pkey",
       "workflow_day_sums by workflow_day_sums_key",
@@ -126,7 +123,7 @@ const GOLDEN = {
       "action_day_sums by action_day_sums_key",
       "event_* by event_actions",
       "event_* by event_by_duration",
-      ...HISTOGRAMS,
+      WINDOW,
     ],
   },
 };

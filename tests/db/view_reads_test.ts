@@ -178,7 +178,8 @@ dbTest(
     await sql`update weir.step_rollup set entered = entered + 1000,
       dropped_off = dropped_off + 7 where grain = 'day'`;
     await sql`update weir.action_rollup set successes = 0 where grain = 'day'`;
-    await sql`update weir.histogram_rollup set bin = bin + 1000 where grain = 'day'`;
+    await sql`update weir.histogram_rollup set samples = '[900:900]={1}' where grain = 'day'`;
+    await sql`update weir.window_histogram set samples = '[900:900]={1}'`;
     deepStrictEqual(await readAll(world, workflow_uuid, now), before);
 
     await sql`update weir.changed_day set revision = revision + 1`;
