@@ -45,7 +45,8 @@ const PROGRAMS: Program[] = [
     variable: "REDIS_PATH",
   },
   {
-    tests: /^tests\/(pgbouncer_test|db\/isolation_test|routes\/auth_test)\.ts$/,
+    tests:
+      /^tests\/(pgbouncer_test|faults\/pgbouncer_test|db\/isolation_test|routes\/auth_test)\.ts$/,
     names: ["pgbouncer", "/usr/sbin/pgbouncer"],
     package: "pgbouncer",
     variable: "PGBOUNCER_PATH",

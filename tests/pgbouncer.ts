@@ -10,7 +10,7 @@ import { strictEqual } from "node:assert/strict";
 import { join } from "node:path";
 import { connect } from "../db/client.ts";
 import { WATCHDOG } from "./debian.ts";
-import { admin, until, urlOf, type World } from "./harness.ts";
+import { admin, freePort, until, urlOf, type World } from "./harness.ts";
 
 /** Connections to Postgres that all clients of a database share. */
 const SERVER_CONNECTIONS = 2;
@@ -27,6 +27,8 @@ export interface PgBouncer extends AsyncDisposable {
    * @returns Its URL through PgBouncer, for `DATABASE_URL`.
    */
   url(database: string): string;
+  /** Ends it at once, with all that goes through it, and starts it again. */
+  restart(): Promise<void>;
 }
 
 /**
@@ -64,29 +66,42 @@ default_pool_size = ${SERVER_CONNECTIONS}
   );
   const isRoot = Deno.uid() === 0;
   if (isRoot) await Deno.chmod(home, 0o755);
-  const process = new Deno.Command("/bin/sh", {
-    args: ["-c", WATCHDOG, "sh", Deno.env.get("PGBOUNCER_PATH") ?? "pgbouncer"]
-      .concat("-q", join(home, "pgbouncer.ini")),
-    uid: isRoot ? NOBODY : undefined,
-    stdin: "piped",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
+  let process = launch();
+
+  function launch(): Deno.ChildProcess {
+    return new Deno.Command("/bin/sh", {
+      args: [
+        "-c",
+        WATCHDOG,
+        "sh",
+        Deno.env.get("PGBOUNCER_PATH") ?? "pgbouncer",
+      ]
+        .concat("-q", join(home, "pgbouncer.ini")),
+      uid: isRoot ? NOBODY : undefined,
+      stdin: "piped",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+  }
 
   function url(database: string): string {
     return `postgres://${login}:${password}@127.0.0.1:${port}/${database}`;
   }
 
-  async function dispose(): Promise<void> {
+  async function end(): Promise<void> {
     await process.stdin.close();
     await process.status;
+  }
+
+  async function dispose(): Promise<void> {
+    await end();
     await Deno.remove(home, { recursive: true });
     await until(
       "its sessions have ended",
       () => admin(`drop role ${login}`).then(() => true, () => false),
     );
   }
-  try {
+  async function answer(): Promise<void> {
     await until("PgBouncer answers", async () => {
       const sql = connect(url("postgres"), {
         max: 1,
@@ -97,7 +112,16 @@ default_pool_size = ${SERVER_CONNECTIONS}
       await sql.end({ timeout: 5 });
       return answers;
     });
-    return { login, url, [Symbol.asyncDispose]: dispose };
+  }
+
+  async function restart(): Promise<void> {
+    await end();
+    process = launch();
+    await answer();
+  }
+  try {
+    await answer();
+    return { login, url, restart, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;
@@ -125,11 +149,4 @@ export async function throughPgBouncer(world: World): Promise<void> {
   const [{ login }] = await web<[{ login: string }]>`
     select session_user as login`;
   strictEqual(login, pgbouncer.login);
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return port;
 }
