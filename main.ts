@@ -46,6 +46,7 @@ import { EVENT_ACCEPTED, fold } from "./workers/fold.ts";
 import { createPrinter, type Printer } from "./workers/pdf.ts";
 import { recompute } from "./workers/recompute.ts";
 import { refresh } from "./workers/refresh.ts";
+import { createReportJob } from "./workers/report.ts";
 import { partitions, retain } from "./workers/retain.ts";
 import { type Job, runJobs } from "./workers/run.ts";
 
@@ -360,6 +361,10 @@ async function makeExportJobs(
   return [
     createExportJob({ store, renderReport, print }),
     createExpiryJob(store),
+    createReportJob({
+      webhook: { allowPrivate: settings.REPORTS_TO_PRIVATE },
+      publicUrl: () => findPublicUrl(settings),
+    }),
   ];
 }
 

@@ -1389,6 +1389,86 @@ export type NewShare = z.infer<typeof NewShare>;
 export const ShareList = z.strictObject({ shares: z.array(ShareLink) })
   .meta({ id: "ShareList" });
 export type ShareList = z.infer<typeof ShareList>;
+/** Scheduled reports of an account: more than a workflow each for most. */
+export const REPORTS_MAX = 50;
+
+/** Deliveries that are told of, of each report: two months of weeks. */
+export const DELIVERIES_SHOWN = 8;
+
+/** Deliveries of a report that are under way at once; more are asked for by mistake. */
+export const DELIVERIES_OPEN_MAX = 3;
+
+/** Deliveries given up one after the other that disable a report. */
+export const DELIVERIES_FAILED_MAX = 3;
+
+export const REPORT_PERIODS = ["week", "month"] as const;
+export type ReportPeriod = (typeof REPORT_PERIODS)[number];
+
+/** Where a report goes. What it leads to is looked at when it is sent: it may change. */
+const WebhookUrl = z.url({ protocol: /^https?$/, error: "Must be https://…" })
+  .max(2_000)
+  .refine(
+    (url) => !/^https?:\/\/[^/?#]*@/i.test(url),
+    "Must not have a user or a password",
+  )
+  .describe("Takes the notice by POST; https, at a public address");
+
+/** Body of `POST /workflows/{id}/reports`. */
+export const ReportOrder = z.strictObject({
+  every: z.enum(REPORT_PERIODS)
+    .describe("The week before, on Mondays; the month before, on first days"),
+  hour: z.coerce.number().int().min(0).max(23).default(6)
+    .describe("Of the day, in the account's zone"),
+  format: z.enum(["pdf", "csv"]),
+  granularity: z.enum(GRANULARITIES).default("daily"),
+  attribution: z.enum(ATTRIBUTIONS).default("cohort"),
+  compare: z.enum(["none", "previous", "year"]).default("previous"),
+  url: WebhookUrl,
+}).meta({ id: "ReportOrder" });
+export type ReportOrder = z.infer<typeof ReportOrder>;
+
+/** A report that is sent by schedule. */
+export const ScheduledReport = z.strictObject({
+  report_id: Uuid,
+  workflow_id: Uuid,
+  every: z.enum(REPORT_PERIODS),
+  hour: z.int().min(0).max(23),
+  request: z.record(z.string(), z.unknown()).describe("What is in the file"),
+  url: z.string(),
+  created_by: z.string().nullable()
+    .describe("A user; null: a machine of the account"),
+  created_at: UtcInstant,
+  due_at: UtcInstant.nullable().describe("Null while it is disabled"),
+  failures: Count.describe("Deliveries given up since the last that arrived"),
+  disabled_at: UtcInstant.nullable(),
+  disabled_reason: z.string().nullable(),
+  deliveries: z.array(z.strictObject({
+    delivery_id: Uuid,
+    start_date: LocalDate,
+    end_date: LocalDate,
+    by_hand: z.boolean(),
+    status: z.enum(["making", "sending", "delivered", "failed"]),
+    attempts: Count,
+    created_at: UtcInstant,
+    finished_at: UtcInstant.nullable(),
+    next_attempt_at: UtcInstant.nullable(),
+    http_status: z.int().nullable()
+      .describe("Of the last attempt; null where nobody answered"),
+    error: z.string().nullable().describe("Of the last attempt"),
+  })).describe("The newest first"),
+}).meta({ id: "ScheduledReport" });
+export type ScheduledReport = z.infer<typeof ScheduledReport>;
+
+/** Answer of `POST /workflows/{id}/reports`. */
+export const NewReport = ScheduledReport.extend({
+  secret: z.string().describe("Signs what is sent; shown this once"),
+}).meta({ id: "NewReport" });
+export type NewReport = z.infer<typeof NewReport>;
+
+/** Answer of `GET /workflows/{id}/reports`, oldest first. */
+export const ReportList = z.strictObject({ reports: z.array(ScheduledReport) })
+  .meta({ id: "ReportList" });
+export type ReportList = z.infer<typeof ReportList>;
 
 /** What a credential may do. */
 export const SCOPES = [

@@ -294,6 +294,8 @@ export type EventsProblem = {
     | "method_not_allowed"
     | "export_not_done"
     | "shares_full"
+    | "report_not_found"
+    | "reports_full"
     | "export_gone"
     | "payload_too_large"
     | "unsupported_media_type"
@@ -303,6 +305,7 @@ export type EventsProblem = {
     | "too_many_streams"
     | "exports_busy"
     | "exports_full"
+    | "reports_busy"
     | "internal"
     | "identity_unavailable"
     | "unavailable"
@@ -593,6 +596,43 @@ export type JobState = {
   failures: number;
 };
 
+export type NewReport = {
+  report_id: string;
+  workflow_id: string;
+  every: "week" | "month";
+  hour: number;
+  /** What is in the file */
+  request: Record<string, unknown>;
+  url: string;
+  /** A user; null: a machine of the account */
+  created_by: string | null;
+  created_at: string;
+  /** Null while it is disabled */
+  due_at: string | null;
+  /** Deliveries given up since the last that arrived */
+  failures: number;
+  disabled_at: string | null;
+  disabled_reason: string | null;
+  /** The newest first */
+  deliveries: ({
+    delivery_id: string;
+    start_date: string;
+    end_date: string;
+    by_hand: boolean;
+    status: "making" | "sending" | "delivered" | "failed";
+    attempts: number;
+    created_at: string;
+    finished_at: string | null;
+    next_attempt_at: string | null;
+    /** Of the last attempt; null where nobody answered */
+    http_status: number | null;
+    /** Of the last attempt */
+    error: string | null;
+  })[];
+  /** Signs what is sent; shown this once */
+  secret: string;
+};
+
 export type NewShare = {
   share_id: string;
   workflow_id: string;
@@ -659,6 +699,8 @@ export type Problem = {
     | "method_not_allowed"
     | "export_not_done"
     | "shares_full"
+    | "report_not_found"
+    | "reports_full"
     | "export_gone"
     | "payload_too_large"
     | "unsupported_media_type"
@@ -668,6 +710,7 @@ export type Problem = {
     | "too_many_streams"
     | "exports_busy"
     | "exports_full"
+    | "reports_busy"
     | "internal"
     | "identity_unavailable"
     | "unavailable"
@@ -771,6 +814,58 @@ export type RefreshRequest = {
   started_at: string | null;
   finished_at: string | null;
   error: string | null;
+};
+
+export type ReportList = {
+  reports: (ScheduledReport)[];
+};
+
+export type ReportOrder = {
+  /** The week before, on Mondays; the month before, on first days */
+  every: "week" | "month";
+  /** Of the day, in the account's zone */
+  hour?: number;
+  format: "pdf" | "csv";
+  granularity?: "hourly" | "daily" | "weekly" | "monthly";
+  attribution?: "cohort" | "event";
+  compare?: "none" | "previous" | "year";
+  /** Takes the notice by POST; https, at a public address */
+  url: string;
+};
+
+export type ScheduledReport = {
+  report_id: string;
+  workflow_id: string;
+  every: "week" | "month";
+  hour: number;
+  /** What is in the file */
+  request: Record<string, unknown>;
+  url: string;
+  /** A user; null: a machine of the account */
+  created_by: string | null;
+  created_at: string;
+  /** Null while it is disabled */
+  due_at: string | null;
+  /** Deliveries given up since the last that arrived */
+  failures: number;
+  disabled_at: string | null;
+  disabled_reason: string | null;
+  /** The newest first */
+  deliveries: ({
+    delivery_id: string;
+    start_date: string;
+    end_date: string;
+    by_hand: boolean;
+    status: "making" | "sending" | "delivered" | "failed";
+    attempts: number;
+    created_at: string;
+    finished_at: string | null;
+    next_attempt_at: string | null;
+    /** Of the last attempt; null where nobody answered */
+    http_status: number | null;
+    /** Of the last attempt */
+    error: string | null;
+  })[];
 };
 
 export type ShareDefinition = {
@@ -1367,6 +1462,57 @@ export function createClient(options: ClientOptions) {
           encodeURIComponent(share_id)
         }`,
       )).json();
+    },
+    /** Have a report sent to a webhook every week or month */
+    async addReport(id: string, body: ReportOrder): Promise<NewReport> {
+      return await (await send(
+        options,
+        "POST",
+        `/api/v1/workflows/${encodeURIComponent(id)}/reports`,
+        {},
+        body,
+      )).json();
+    },
+    /** List the scheduled reports of a workflow, and what became of each */
+    async listReports(id: string): Promise<ReportList> {
+      return await (await send(
+        options,
+        "GET",
+        `/api/v1/workflows/${encodeURIComponent(id)}/reports`,
+      )).json();
+    },
+    /** Send the last period of a report now */
+    async sendReport(id: string, report_id: string): Promise<ScheduledReport> {
+      return await (await send(
+        options,
+        "POST",
+        `/api/v1/workflows/${encodeURIComponent(id)}/reports/${
+          encodeURIComponent(report_id)
+        }/send`,
+      )).json();
+    },
+    /** Send a report again that was disabled after failures */
+    async enableReport(
+      id: string,
+      report_id: string,
+    ): Promise<ScheduledReport> {
+      return await (await send(
+        options,
+        "POST",
+        `/api/v1/workflows/${encodeURIComponent(id)}/reports/${
+          encodeURIComponent(report_id)
+        }/enable`,
+      )).json();
+    },
+    /** Send a report no more */
+    async removeReport(id: string, report_id: string): Promise<Response> {
+      return await send(
+        options,
+        "DELETE",
+        `/api/v1/workflows/${encodeURIComponent(id)}/reports/${
+          encodeURIComponent(report_id)
+        }`,
+      );
     },
     /** Erase a contact everywhere, changing no number */
     async eraseContact(contact_id: string): Promise<ErasedContact> {

@@ -40,6 +40,11 @@ export const ERRORS = {
     title: "Cannot fetch a file that is not there yet",
   },
   shares_full: { status: 409, title: "Cannot open more links to a workflow" },
+  report_not_found: { status: 404, title: "Cannot find this report" },
+  reports_full: {
+    status: 409,
+    title: "Cannot keep more scheduled reports of an account",
+  },
   export_gone: { status: 410, title: "Cannot fetch a file that has expired" },
   payload_too_large: { status: 413, title: "Cannot take so much at once" },
   unsupported_media_type: {
@@ -66,6 +71,10 @@ export const ERRORS = {
   exports_full: {
     status: 429,
     title: "Cannot keep more files of an account until some expire",
+  },
+  reports_busy: {
+    status: 429,
+    title: "Cannot send more of a report at once",
   },
   internal: { status: 500, title: "Cannot answer because of an error of ours" },
   identity_unavailable: {

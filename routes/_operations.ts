@@ -27,6 +27,7 @@ import {
   ExportList,
   ExportParameters,
   Funnel,
+  NewReport,
   NewShare,
   Preferences,
   Quality,
@@ -34,6 +35,9 @@ import {
   Readiness,
   RefreshQueued,
   RefreshRequest,
+  ReportList,
+  ReportOrder,
+  ScheduledReport,
   type Scope,
   ShareDefinition,
   ShareLink,
@@ -55,6 +59,7 @@ import { PostHogBatch, SegmentBatch } from "./_wire_track.ts";
 import { WebhookId } from "./github.ts";
 import { ExecutionPath } from "./executions.ts";
 import { ExportPath } from "./exports.ts";
+import { ReportPath } from "./reports.ts";
 import { RefreshPath } from "./refresh.ts";
 import { SharePath } from "./shares.ts";
 import { WorkflowPath } from "./workflows.ts";
@@ -162,6 +167,14 @@ const OF_EXPORT = {
   path: ExportPath,
   errors: [...OF_WORKFLOW, "export_not_found"],
   example: { path: { id: EXAMPLE_WORKFLOW, job_id: EXAMPLE_EXECUTION } },
+} as const satisfies Partial<Operation>;
+
+const OF_REPORT = {
+  tag: "Exports",
+  scope: "exports:write",
+  path: ReportPath,
+  errors: [...OF_WORKFLOW, "report_not_found"],
+  example: { path: { id: EXAMPLE_WORKFLOW } },
 } as const satisfies Partial<Operation>;
 
 /** By method and path, in the order in which a reader meets them. */
@@ -531,6 +544,59 @@ export const OPERATIONS: Record<string, Operation> = {
     answers: { 200: json("The link that was", ShareLink) },
     errors: [...OF_WORKFLOW, "share_not_found"],
     example: { path: { id: EXAMPLE_WORKFLOW, share_id: "{share_id}" } },
+  },
+  "POST /api/v1/workflows/{id}/reports": {
+    id: "addReport",
+    tag: "Exports",
+    summary: "Have a report sent to a webhook every week or month",
+    description:
+      "The secret that signs what is sent is shown this once. See docs/exports.md for what is sent and how to verify it.",
+    scope: "exports:write",
+    path: WorkflowPath,
+    body: { "application/json": ReportOrder },
+    answers: { 201: json("The report, with its secret", NewReport) },
+    errors: [...OF_WORKFLOW, "reports_full"],
+    example: {
+      path: { id: EXAMPLE_WORKFLOW },
+      body: {
+        every: "week",
+        format: "pdf",
+        url: "https://hooks.example.com/weir",
+      },
+    },
+  },
+  "GET /api/v1/workflows/{id}/reports": {
+    id: "listReports",
+    tag: "Exports",
+    summary:
+      "List the scheduled reports of a workflow, and what became of each",
+    scope: "exports:write",
+    path: WorkflowPath,
+    answers: { 200: json("The reports, oldest first", ReportList) },
+    errors: OF_WORKFLOW,
+    example: { path: { id: EXAMPLE_WORKFLOW } },
+  },
+  "POST /api/v1/workflows/{id}/reports/{report_id}/send": {
+    ...OF_REPORT,
+    id: "sendReport",
+    summary: "Send the last period of a report now",
+    description: "Besides what is due, and under an id of its own.",
+    answers: {
+      202: json("The report, with the new delivery", ScheduledReport),
+    },
+    errors: [...OF_REPORT.errors, "reports_busy"],
+  },
+  "POST /api/v1/workflows/{id}/reports/{report_id}/enable": {
+    ...OF_REPORT,
+    id: "enableReport",
+    summary: "Send a report again that was disabled after failures",
+    answers: { 200: json("The report as it is now", ScheduledReport) },
+  },
+  "DELETE /api/v1/workflows/{id}/reports/{report_id}": {
+    ...OF_REPORT,
+    id: "removeReport",
+    summary: "Send a report no more",
+    answers: { 204: { description: "It is gone" } },
   },
   "DELETE /api/v1/contacts/{contact_id}": {
     id: "eraseContact",

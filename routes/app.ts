@@ -44,6 +44,7 @@ import { preferences } from "./preferences.ts";
 import { preferencesPage } from "./preferences_page.tsx";
 import { quality } from "./quality.ts";
 import { refresh } from "./refresh.ts";
+import { reports } from "./reports.ts";
 import { framing, sharedPages } from "./share.tsx";
 import { shares } from "./shares.ts";
 import { signIn } from "./sign_in.tsx";
@@ -161,6 +162,7 @@ function api(deps: Deps, reads: Reads, open: OpenShares): Hono {
   app.route("/workflows", executions(deps, reads));
   app.route("/workflows", exports(deps, reads));
   app.route("/workflows", shares(deps, reads, open));
+  app.route("/workflows", reports(deps, reads));
   app.route("/contacts", contacts(deps));
   app.route("/me", preferences(deps));
   app.route("/access-log", accessLog(deps));

@@ -53,6 +53,9 @@ const Settings = z.object({
   CHROMIUM_URL: z.url({ protocol: /^wss?$/, error: "Must be ws(s)://…" })
     .optional(),
   EXPORT_STORE: z.enum(["disk", "postgres"]).optional(),
+  /** Whether reports may be sent to http and to addresses of private networks. */
+  REPORTS_TO_PRIVATE: z.enum(["true", "false"]).default("false")
+    .transform((value) => value === "true"),
   UPSTASH_REDIS_REST_URL: z.url({
     protocol: /^https?$/,
     error: "Must be https://…",

@@ -129,7 +129,7 @@ begin
   end if;
   -- Two who ask at once must not both be the last.
   perform pg_advisory_xact_lock(1464158549, account);
-  select count(*) filter (where j.status <> 'done'), coalesce(sum(j.bytes), 0) into open, kept
+  select count(*) filter (where j.status <> 'done' and not j.for_report), coalesce(sum(j.bytes), 0) into open, kept
   from export_job j where j.account_id = account and j.status in ('queued', 'running', 'done');
   if open >= open_max then
     return json_build_object('refused', 'busy');
@@ -262,7 +262,11 @@ begin
     file_name = file->>'name', media_type = file->>'media_type', bytes = (file->>'bytes')::bigint,
     rows = (file->>'rows')::bigint, sha256 = decode(file->>'sha256', 'hex')
   where j.job_id = job and j.attempt = finish_export.attempt and j.status = 'running';
-  return found;
+  if not found then
+    return false;
+  end if;
+  perform pg_notify('report_due', '');
+  return true;
 end $$;
 
 -- fail_export(job, attempt, reason, is_final, rest_seconds, attempts_max): takes note of a failure; the job rests and

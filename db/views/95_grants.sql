@@ -15,6 +15,7 @@ declare
     'read_quality', 'note_refusals', 'next_change', 'read_preferences', 'write_preferences',
     'export_head', 'export_executions', 'export_execution_rows', 'request_export', 'list_exports', 'read_export',
     'cancel_export', 'retry_export', 'read_export_chunk', 'create_share', 'list_shares', 'revoke_share',
+    'add_report', 'list_reports', 'remove_report', 'enable_report', 'send_report',
     -- of whoever has the secret
     'find_key', 'find_webhook', 'find_session', 'find_sign_in_link', 'begin_session', 'end_session', 'open_export',
     'find_share',

@@ -26,6 +26,8 @@ interface Subject {
   exported: string;
   attempt: string;
   shared: string;
+  /** One by schedule. */
+  report: string;
 }
 
 type Call = (sql: Sql, subject: Subject) => Promise<readonly object[]>;
@@ -133,6 +135,16 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
     (await sql<{ ended: unknown }[]>`
       select weir.revoke_share(${account}, ${workflow}, ${shared}) as ended`)
       .filter(({ ended }) => ended !== null),
+  add_report: async (sql, { account, workflow }) =>
+    (await sql<{ report: unknown }[]>`
+      select weir.add_report(${account}, ${workflow}, null, 'week', 6, '{}', 'https://a.test',
+        '\\x00', ${NOW}, 99, 9) as report`).filter(({ report }) =>
+      report !== null
+    ),
+  list_reports: async (sql, { account, workflow }) =>
+    (await sql<[{ reports: object[] }]>`
+      select weir.list_reports(${account}, ${workflow}, 9) as reports`)[0]
+      .reports,
   write_preferences: async (sql, { account }) =>
     (await sql`select weir.write_preferences(${account}, 'ada',
       '{"theme":"dark","default_range":"7d"}') as chosen`)
@@ -178,6 +190,21 @@ for (const name of ["read_export", "cancel_export", "retry_export"]) {
       `select weir.${name}($1::int, $2::uuid, $3::uuid) as job`,
       [account, workflow, exported],
     )).filter(({ job }) => job !== null);
+}
+
+/** Functions of one report. */
+for (
+  const [name, rest] of [
+    ["send_report", `, '${NOW.toISOString()}', 9, 9`],
+    ["enable_report", `, '${NOW.toISOString()}', 9`],
+    ["remove_report", ""],
+  ]
+) {
+  OF_AN_ACCOUNT[name!] = async (sql, { account, workflow, report }) =>
+    (await sql.unsafe(
+      `select weir.${name}($1::int, $2::uuid, $3::uuid${rest}) as answer`,
+      [account, workflow, report],
+    )).filter(({ answer }) => answer !== null && answer !== false);
 }
 
 /** And those that ask for a secret, or tell nothing of anybody's data. */
@@ -250,7 +277,11 @@ async function makeExport(sql: Sql, accountId: number, workflowId: number) {
     returning job_id as exported, attempt`;
   await sql`
     insert into weir.export_chunk values (${file.exported}, ${file.attempt}, 0, 'x')`;
-  return file;
+  const [{ report }] = await sql<[{ report: string }]>`
+    insert into weir.report (account_id, workflow_id, every, hour, request, url, secret, due_at)
+    values (${accountId}, ${workflowId}, 'week', 6, '{}', 'https://a.test', 'x', now())
+    returning report_id as report`;
+  return { ...file, report };
 }
 
 dbTest(

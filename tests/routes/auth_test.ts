@@ -116,6 +116,29 @@ function exportRoutes(): Record<string, ApiRoute> {
   };
 }
 
+/** The same of reports by schedule. */
+function reportRoutes(): Record<string, ApiRoute> {
+  const path = `${WORKFLOW_PATH}/reports`;
+  const scope = "exports:write";
+  const ofReport = (rest = "") => ({
+    ...read(`${path}/${WORKFLOW}${rest}`),
+    scope,
+    good: 404,
+  } as const);
+  return {
+    "GET /api/v1/workflows/:id/reports": { ...read(path), scope },
+    "POST /api/v1/workflows/:id/reports": {
+      ...read(path),
+      scope,
+      json: { every: "week", format: "csv", url: "https://hooks.test/" },
+      good: 201,
+    },
+    "DELETE /api/v1/workflows/:id/reports/:report_id": ofReport(),
+    "POST /api/v1/workflows/:id/reports/:report_id/send": ofReport("/send"),
+    "POST /api/v1/workflows/:id/reports/:report_id/enable": ofReport("/enable"),
+  };
+}
+
 function ownPreferences(): ApiRoute {
   const isDefault = (answer: Answer) => strictEqual(answer.status, 200);
   return {
@@ -202,6 +225,7 @@ const API: Record<string, ApiRoute> = {
   },
   ...exportRoutes(),
   ...shareRoutes(),
+  ...reportRoutes(),
   // Everybody has their own, and nobody another's: preferences_test.ts.
   "GET /api/v1/me/preferences": ownPreferences(),
   "PUT /api/v1/me/preferences": { ...ownPreferences(), json: DEFAULTS },
