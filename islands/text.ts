@@ -483,6 +483,53 @@ export const PAGE_TEXT = {
     invalid: (message: string) => `This could not be asked for (${message}).`,
   },
 
+  shares: {
+    title: "Share",
+    lead:
+      "A link shows this workflow’s numbers to whoever has it: no account, no executions, no contacts.",
+    new: "New link",
+    open: "Open links",
+    none: "No link is open. Nobody outside sees these numbers.",
+    fields: {
+      name: "Name",
+      range: "Range",
+      tz: "Zone",
+      compare: "Compare with",
+      expires_at: "Ends",
+      password: "Password",
+      frame_ancestors: "Sites that may show it in a frame",
+    },
+    nameNote: "For those who look after it; the page does not show it.",
+    rolling: "Moves with the day",
+    days: "How far back",
+    lastDays: (days: number) => `Last ${formatCount(days)} days`,
+    fixed: "Stays as it is",
+    ends: (days: number) =>
+      days === 0
+        ? "When revoked"
+        : `After ${formatCount(days)} ${plural(days, "day", "days")}`,
+    passwordNote: "Optional. At least 8 characters; edge caches keep nothing.",
+    framesNote: "Optional. One a line, as https://status.example.com.",
+    submit: "Open the link",
+    made: "The link is open",
+    once:
+      "Copy it now: only its fingerprint is kept, so it cannot be shown again.",
+    embed: "For a page of yours",
+    look: "Look at it",
+    unnamed: "Without a name",
+    expired: "Expired",
+    locked: "Password",
+    created: (instant: string, by: string | null) =>
+      by === null ? `Since ${instant}.` : `Since ${instant}, by ${by}.`,
+    until: (instant: string) => `Ends ${instant}.`,
+    framedBy: (origins: readonly string[]) =>
+      `In frames of ${origins.join(", ")}`,
+    revoke: "Revoke",
+    full: "This workflow has as many open links as it may. Revoke one first.",
+    invalid: (field: string, message: string) =>
+      `The link could not be opened (${field}: ${message}).`,
+  },
+
   shared: {
     gone: "This link opens nothing",
     goneLead:

@@ -47,6 +47,7 @@ import { refresh } from "./refresh.ts";
 import { reports } from "./reports.ts";
 import { framing, sharedPages } from "./share.tsx";
 import { shares } from "./shares.ts";
+import { sharesForms, sharesPages } from "./shares_page.tsx";
 import { signIn } from "./sign_in.tsx";
 import { stream } from "./stream.ts";
 import { theme } from "./theme.ts";
@@ -129,7 +130,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
   app.route("/", sharedPages(deps, reads, open));
-  app.route("/", pages(deps, reads));
+  app.route("/", pages(deps, reads, open));
 
   app.notFound((c) => onError(new AppError("not_found"), c));
   app.onError(onError);
@@ -169,13 +170,14 @@ function api(deps: Deps, reads: Reads, open: OpenShares): Hono {
   return app;
 }
 
-function pages(deps: Deps, reads: Reads): Hono {
+function pages(deps: Deps, reads: Reads, open: OpenShares): Hono {
   const app = new Hono();
   app.use(compress());
   app.use("/sign-in", limitedByAddress(deps, "sign_in"));
   app.route("/", signIn(deps));
   app.route("/", theme(deps));
   app.route("/", exportForms(deps, reads));
+  app.route("/", sharesForms(deps, reads, open));
   for (const path of ["/", "/preferences", "/workflows/*"]) {
     app.use(path, requiresSession(deps), knowsReader(deps));
   }
@@ -184,5 +186,6 @@ function pages(deps: Deps, reads: Reads): Hono {
   app.route("/", dashboard(deps, reads));
   app.route("/", executionPages(deps));
   app.route("/", exportPages(deps));
+  app.route("/", sharesPages(deps, reads));
   return app;
 }

@@ -251,6 +251,7 @@ const PAGES: Record<string, string> = {
   "POST /preferences": "/preferences",
   "GET /workflows/:id": `/workflows/${WORKFLOW}`,
   "GET /workflows/:id/executions": `/workflows/${WORKFLOW}/executions`,
+  "GET /workflows/:id/shares": `/workflows/${WORKFLOW}/shares`,
   "GET /workflows/:id/exports": `/workflows/${WORKFLOW}/exports`,
   "GET /workflows/:id/executions/:execution_id": MISSING_EXECUTION,
 };
@@ -266,8 +267,8 @@ const ADAPTERS = [
   "POST /webhooks/github/:id",
 ];
 
-/** Forms of pages that are an API's first step: exports_page_test.ts tells who may. */
-const FORMS = ["POST /workflows/:id/exports"];
+/** Forms of pages that are an API's first step: exports_page_test.ts and share_test.ts tell who may. */
+const FORMS = ["POST /workflows/:id/exports", "POST /workflows/:id/shares"];
 
 /** Why each of these asks for nothing is said in its file. */
 const PUBLIC = [

@@ -29,6 +29,7 @@ import {
   put,
   send,
   type Sending,
+  signIn,
   WORKFLOW,
 } from "./_requests.ts";
 
@@ -648,5 +649,82 @@ dbTest(
     for (const secret of [...secrets, "correct", cookie.split(".")[1]!]) {
       ok(!all.includes(secret), secret);
     }
+  },
+);
+
+dbTest(
+  "/workflows/{id}/shares opens, lists and revokes links by forms alone",
+  async (world) => {
+    await put(world, { ...DEFINITION, owner_id: "ada" });
+    const page = `/workflows/${WORKFLOW}/shares`;
+    const ada = await signIn(world, { role: "member", userId: "ada" });
+    const bob = await signIn(world, { role: "member", userId: "bob" });
+    const look = (headers: Record<string, string>) =>
+      send(world, "GET", page, { key: null, headers });
+    const submit = (
+      fields: Record<string, string>,
+      headers: Record<string, string> = { ...ada, ...SAME_ORIGIN },
+    ) =>
+      send(world, "POST", page, {
+        key: null,
+        headers: {
+          "content-type": "application/x-www-form-urlencoded",
+          ...headers,
+        },
+        body: String(new URLSearchParams(fields)),
+      });
+    const asked = {
+      do: "open",
+      name: "Wall <1>",
+      range: "rolling",
+      days: "7",
+      start_date: "2026-06-01",
+      end_date: "2026-06-15",
+      tz: "UTC",
+      compare: "none",
+      expires: "30",
+      password: "",
+      frame_ancestors: "https://a.test\r\nhttps://b.test",
+    };
+    match(textOf((await look(ada)).text), /No link is open/);
+    strictEqual((await look(bob)).status, 403);
+    assertProblem(await submit(asked, bob), 403, "cross_site_request");
+    const foreign = await submit(asked, { ...bob, ...SAME_ORIGIN });
+    assertProblem(foreign, 403, "forbidden");
+    assertProblem(await submit(asked, SAME_ORIGIN), 401, "unauthenticated");
+
+    const made = await submit(asked);
+    strictEqual(made.status, 201);
+    strictEqual(made.headers.get("cache-control"), "private, no-store");
+    const [url] = /http:\/\/weir\.test\/share\/[\w-]{43}/.exec(made.text)!;
+    ok(made.text.includes("&lt;iframe src=&quot;http://weir.test/embed/"));
+    strictEqual((await visit(world, url)).status, 200);
+    const [kept] = (await send(world, "GET", PATH)).json.shares;
+    deepStrictEqual(
+      [kept.name, kept.range, kept.created_by, kept.frame_ancestors],
+      ["Wall <1>", { days: 7 }, "ada", ["https://a.test", "https://b.test"]],
+    );
+    strictEqual(kept.expires_at, at(30 * 24 * 60));
+    const listed = await look(ada);
+    match(textOf(listed.text), /Wall &lt;1> Last 7 days, UTC Since .* by ada/);
+    ok(!listed.text.includes(url));
+
+    const wrong = await submit({
+      ...asked,
+      range: "fixed",
+      end_date: "2026-05-01",
+      password: "correct horse",
+    });
+    strictEqual(wrong.status, 400);
+    match(textOf(wrong.text), /Range: Must not be before start_date/);
+    ok(wrong.text.includes('value="2026-05-01"'));
+    ok(!wrong.text.includes("correct horse"));
+
+    const { share_id } = kept;
+    const revoked = await submit({ do: "revoke", share_id });
+    strictEqual(revoked.status, 303);
+    strictEqual(revoked.headers.get("location"), page);
+    strictEqual((await visit(world, url)).status, 404);
+    assertProblem(await submit({ do: "x" }), 400, "invalid_request");
   },
 );
