@@ -38,7 +38,7 @@ export interface StreamLimits {
   sweepMs: number;
   /** A person with some tabs on some devices has ten; who forgets to close them, 50. */
   perUserMax: number;
-  /** Some 60 KB each. */
+  /** Some 70 KB each. */
   perProcessMax: number;
 }
 
@@ -60,6 +60,12 @@ const RETRY_AFTER_SECONDS = 30;
 const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 3_000;
 
+/**
+ * What is written at once, bytes. For each stream the server keeps room for as much as it
+ * has ever had to write, so a snapshot in one piece would cost its size for half an hour.
+ */
+const PIECE_BYTES = 4_096;
+
 /** What a client is told before its first message. */
 const HEADERS = {
   "content-type": "text/event-stream; charset=utf-8",
@@ -68,13 +74,17 @@ const HEADERS = {
   "x-accel-buffering": "no",
 };
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 /** A client that reads, or should. */
 interface Stream {
   topic: Topic;
   credential: Credential;
-  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  controller: ReadableStreamDefaultController<Bytes>;
   /** Of the last message that it was sent. */
   sentId: string | null;
+  /** Of that message, what is still to be written. */
+  rest: Bytes | null;
   /** Waits for room. */
   announcement: LiveAnnouncement | null;
   beatAt: number;
@@ -142,6 +152,9 @@ function createStreams(
   const streams = new Set<Stream>();
   const ofUser = new Map<string, number>();
   let entered = 0;
+  /** Streams whose piece before is on its way, and the one timer for all of them. */
+  const writing = new Set<Stream>();
+  let writer: ReturnType<typeof setTimeout> | undefined;
   let timer: ReturnType<typeof setInterval> | undefined;
   let unhear: (() => void) | undefined;
   stopping.addEventListener("abort", () => {
@@ -180,7 +193,7 @@ function createStreams(
     credential: Credential,
     lastId: string | null,
     leave: () => void,
-  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+  ): ReadableStream<Bytes> {
     let one: Stream;
     return new ReadableStream({
       start(controller) {
@@ -194,6 +207,7 @@ function createStreams(
           credential,
           controller,
           sentId: lastId,
+          rest: null,
           announcement: null,
           beatAt: at + limits.heartbeatMs,
           checkAt: at + limits.recheckMs,
@@ -215,9 +229,11 @@ function createStreams(
         begin(one);
       },
       pull() {
-        flush(one);
+        if (one.rest === null) flush(one);
+        else writeSoon(one);
       },
       cancel() {
+        one.rest = null;
         one.leave();
       },
     });
@@ -232,7 +248,7 @@ function createStreams(
     if (frame) one.sentId = frame.id;
     one.controller.enqueue(new TextEncoder().encode(`retry: ${retry}\n`));
     // All with the same query are sent the same bytes, of which there is one copy.
-    one.controller.enqueue(frame?.bytes ?? heartbeat(one));
+    write(one, frame?.bytes ?? heartbeat(one));
   }
 
   /**
@@ -249,7 +265,20 @@ function createStreams(
     const frame = one.topic.frameAfter(one.sentId);
     if (frame === null) return;
     one.sentId = frame.id;
-    one.controller.enqueue(frame.bytes);
+    write(one, frame.bytes);
+  }
+
+  function writeSoon(one: Stream): void {
+    writing.add(one);
+    writer ??= setTimeout(() => {
+      writer = undefined;
+      const all = [...writing];
+      writing.clear();
+      for (const one of all) {
+        // Unless it has ended in between.
+        if (one.rest) write(one, one.rest);
+      }
+    });
   }
 
   function announce(text: string): void {
@@ -295,6 +324,8 @@ function createStreams(
   function end(one: Stream, reason: LiveEnd["reason"]): void {
     if (!streams.has(one)) return;
     one.leave();
+    if (one.rest) one.controller.enqueue(one.rest);
+    one.rest = null;
     one.controller.enqueue(message("end", { reason } satisfies LiveEnd));
     one.controller.close();
   }
@@ -302,11 +333,16 @@ function createStreams(
   return { enter, open };
 }
 
-function hasRoom({ controller }: Stream): boolean {
-  return (controller.desiredSize ?? 0) > 0;
+function hasRoom({ controller, rest }: Stream): boolean {
+  return rest === null && (controller.desiredSize ?? 0) > 0;
 }
 
-function heartbeat({ topic }: Stream): Uint8Array<ArrayBuffer> {
+function write(one: Stream, bytes: Bytes): void {
+  one.controller.enqueue(bytes.subarray(0, PIECE_BYTES));
+  one.rest = bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : null;
+}
+
+function heartbeat({ topic }: Stream): Bytes {
   return message(
     "heartbeat",
     { as_of: topic.asOf() } satisfies LiveHeartbeat,
