@@ -64,7 +64,7 @@ const RETRY_MS_MAX = 3_000;
  * What is written at once, bytes. For each stream the server keeps room for as much as it
  * has ever had to write, so a snapshot in one piece would cost its size for half an hour.
  */
-const PIECE_BYTES = 4_096;
+const PIECE_BYTES = 2_048;
 
 /** What a client is told before its first message. */
 const HEADERS = {

@@ -144,6 +144,75 @@ export async function shoot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path, fullPage: true });
 }
 
+/** With `UPDATE=1` the pictures that are kept are taken anew. */
+const UPDATE = Deno.env.get("UPDATE") === "1";
+
+/** What a page is to look like. */
+const KEPT = new URL("./kept/", import.meta.url);
+
+/** The pictures of docs/guide.md. */
+const GUIDE = new URL("../../docs/", import.meta.url);
+
+/** Letters of another font differ in so many pixels; a block that moved, in more. */
+const DIFFERENT_MAX = 0.04;
+
+/** A pixel is another one when a channel differs by more, of 255. */
+const CHANNEL_MAX = 40;
+
+/**
+ * Holds what is on the screen against a picture that is kept.
+ *
+ * @param name Of the picture, without its ending.
+ * @throws When more than a twenty-fifth of the pixels are others.
+ */
+export async function resembles(page: Page, name: string): Promise<void> {
+  const seen = await page.screenshot();
+  const kept = new URL(`${name}.png`, KEPT);
+  if (UPDATE) return await Deno.writeFile(kept, seen);
+  const different = await differenceOf(page, seen, await Deno.readFile(kept));
+  if (different <= DIFFERENT_MAX) return;
+  await shoot(page, `${name}-seen`);
+  throw new Error(`${different * 100} % of ${name} look different`);
+}
+
+/** Share of the pixels that differ; 1 where the sizes do. The browser reads the pictures. */
+async function differenceOf(
+  page: Page,
+  ...pictures: Uint8Array[]
+): Promise<number> {
+  return await page.evaluate(
+    async (channelMax, ...pictures) => {
+      const [a, b] = await Promise.all(pictures.map(async (base64) => {
+        const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+        const bitmap = await createImageBitmap(new Blob([bytes]));
+        const { width, height } = bitmap;
+        const context = new OffscreenCanvas(width, height).getContext("2d")!;
+        context.drawImage(bitmap, 0, 0);
+        return context.getImageData(0, 0, width, height);
+      }));
+      if (a!.width !== b!.width || a!.height !== b!.height) return 1;
+      const others = new Set<number>();
+      a!.data.forEach((value, i) => {
+        if (Math.abs(value - b!.data[i]!) > channelMax) others.add(i >> 2);
+      });
+      return others.size / (a!.width * a!.height);
+    },
+    CHANNEL_MAX,
+    ...pictures.map((picture) => picture.toBase64()),
+  );
+}
+
+/**
+ * Takes a picture of the screen for the user guide.
+ *
+ * @param name Of the picture, without its ending.
+ */
+export async function forGuide(page: Page, name: string): Promise<void> {
+  const folder = UPDATE ? GUIDE : SHOTS;
+  const path = fileURLToPath(new URL(`${name}.png`, folder));
+  await page.screenshot({ path: path as `${string}.png` });
+}
+
 /** How far the page sticks out of the screen, CSS pixels. */
 export async function widthBeyondScreen(page: Page): Promise<number> {
   return await page.evaluate(() => {

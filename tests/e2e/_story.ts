@@ -19,6 +19,9 @@ export const QUIET_NAME = "Win them back";
 const GOAL = "44444444-4444-4444-8444-444444444444";
 const HOUR_MS = 3_600_000;
 
+/** An execution that waits in the reminder for ever. */
+export const STUCK = executionId(20);
+
 /** One begins every four hours, so that 40 days have some. */
 export const CART_EXECUTIONS = 240;
 const CART_PACE_MS = 4 * HOUR_MS;
@@ -168,12 +171,16 @@ function written(
   return events.filter(([at]) => at <= now).map(([at, fact], i) => ({
     id: `${n}-${i}`,
     workflow_id,
-    execution_id: `33333333-3333-4333-8333-${String(n).padStart(12, "0")}`,
+    execution_id: executionId(n),
     contact_id: `contact ${n}`,
     occurred_at: new Date(at).toISOString(),
     sequence: i,
     ...fact,
   }));
+}
+
+function executionId(n: number): string {
+  return `33333333-3333-4333-8333-${String(n).padStart(12, "0")}`;
 }
 
 function stepId(order: number): string {

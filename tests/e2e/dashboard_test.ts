@@ -17,6 +17,8 @@ import type { Analytics, Funnel } from "../../db/schema.ts";
 import {
   alive,
   barriers,
+  forGuide,
+  resembles,
   shoot,
   textOf,
   THEMES,
@@ -37,6 +39,7 @@ import {
   enrolOne,
   QUIET,
   QUIET_NAME,
+  STUCK,
   SYNC,
   SYNC_ACTIONS,
   SYNC_NAME,
@@ -47,7 +50,10 @@ import {
 const NOWHERE = "/nowhere";
 
 /** Narrow phones to walls, CSS pixels. */
-const WIDTHS = [320, 1280, 1920];
+const WIDTHS = [320, 390, 1280, 1920, 3840];
+
+/** Of each layout one, for the checker. */
+const LAYOUTS = [320, 1280];
 
 /** What a first visit may load, bytes as they come over the wire. */
 const SCRIPT_BYTES_MAX = 45_000;
@@ -74,6 +80,7 @@ Deno.test("Pages", async (t) => {
       "are light, and nothing in them moves": light,
       "say what to do where nothing is": emptyStates,
       "have no barrier that axe finds, and fit the screen": everyone,
+      "keep their looks": looks,
     };
     for (const [name, step] of Object.entries(steps)) {
       await t.step(name, () => step(it));
@@ -567,6 +574,7 @@ async function everyone({ page, url, world }: Visit) {
     dashboard: `/workflows/${CART}`,
     quiet: `/workflows/${QUIET}`,
     executions: `/workflows/${CART}/executions?status=active`,
+    timeline: `/workflows/${CART}/executions/${STUCK}`,
     exports: `/workflows/${CART}/exports`,
     nowhere: NOWHERE,
     "sign-in": "/sign-in",
@@ -577,15 +585,39 @@ async function everyone({ page, url, world }: Visit) {
     await page.setBypassCSP(true);
     for (const [name, path] of Object.entries(paths)) {
       for (const theme of THEMES) {
+        await visit(page, url + path, WIDTHS[0], theme);
         for (const width of WIDTHS) {
           const where = `${name} ${theme} ${width}`;
-          await visit(page, url + path, width, theme);
+          await page.setViewport({ width, height: 900 });
           strictEqual(await widthBeyondScreen(page), 0, where);
-          // Widths differ in layout only; the middle one has what the others have.
-          if (width < 1920) deepStrictEqual(await barriers(page), [], where);
+          if (!LAYOUTS.includes(width)) continue;
+          deepStrictEqual(await barriers(page), [], where);
           await shoot(page, `${name}-${theme}-${width}`);
         }
       }
     }
+  }, /nowhere$/);
+}
+
+/** Pages that say the same at every run, the user guide's pictures, and a strict theme. */
+async function looks({ page, url }: Visit) {
+  await page(async (page) => {
+    for (
+      const [name, path] of [["nowhere", NOWHERE], ["sign-in", "/sign-in"]]
+    ) {
+      await visit(page, url + path, 1280, "light");
+      await resembles(page, `${name}-light-1280`);
+      await visit(page, url + path, 320, "dark");
+      await resembles(page, `${name}-dark-320`);
+    }
+    await visit(page, url, 1280, "light");
+    await forGuide(page, "overview");
+    await visit(page, `${url}/workflows/${CART}`, 1280, "light");
+    await forGuide(page, "dashboard");
+    await visit(page, `${url}/workflows/${CART}`, 390, "dark");
+    await forGuide(page, "dashboard-phone");
+    const stuck = `/workflows/${CART}/executions/${STUCK}`;
+    await visit(page, url + stuck, 1280, "light");
+    await forGuide(page, "timeline");
   }, /nowhere$/);
 }
