@@ -7,7 +7,7 @@
  * the others have a fiftieth of that each. With 1,000,000 there are some 10 million events,
  * built in ten minutes on two cores.
  *
- * `--streams` measures viewers alone, `--soak N` watches 500 of them for N minutes (60).
+ * `--page` measures the page in Chromium alone, `--streams` viewers alone, `--soak N` watches 500 of them for N minutes (60).
  *
  * @module
  */
@@ -37,6 +37,7 @@ import {
 } from "./history.ts";
 import { benchIngest } from "./ingest.ts";
 import { benchRetention, benchStorage } from "./keep.ts";
+import { benchPage } from "./page.ts";
 import { benchReads } from "./reads.ts";
 import { benchStreams, soakStreams } from "./streams.ts";
 
@@ -87,6 +88,7 @@ async function main(): Promise<void> {
     args: Deno.args,
     options: {
       executions: { type: "string", default: "200000" },
+      page: { type: "boolean", default: false },
       streams: { type: "boolean", default: false },
       soak: { type: "string" },
     },
@@ -107,6 +109,11 @@ async function main(): Promise<void> {
       return await soakStreams(bench, Number(values.soak || 60));
     }
     if (values.streams) return await benchStreams(bench);
+    if (values.page) {
+      await makeHistory(sql, bench.busy.id, firstFifth(bench));
+      await makeRest(bench, workflows);
+      return await benchPage(bench);
+    }
     await benchIngest(bench);
     await benchFold(bench, () => makeRest(bench, workflows));
     await benchStorage(bench);
@@ -118,6 +125,16 @@ async function main(): Promise<void> {
     await postgres.stop();
     await Deno.remove(dataDir, { recursive: true });
   }
+}
+
+/** What {@linkcode makeRest} leaves to {@linkcode benchFold}. */
+function firstFifth({ executions, endsAt }: Bench): Span {
+  return {
+    from: 0,
+    until: Math.round(executions / 5),
+    of: executions,
+    endsAt,
+  };
 }
 
 /** An account whose workflows are as old as their days. */

@@ -302,7 +302,8 @@ function enrolment({ busy: { uuid } }: Bench): Event {
   });
 }
 
-async function post(bench: Bench, url: string): Promise<void> {
+/** Reports an enrolment that has just happened. */
+export async function post(bench: Bench, url: string): Promise<void> {
   const response = await fetch(`${url}/api/v1/events`, {
     method: "POST",
     body: JSON.stringify(enrolment(bench)),
@@ -322,7 +323,8 @@ async function residentKib(pid: number): Promise<number> {
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]);
 }
 
-function quantile(values: number[], at: number): number {
+/** @returns The value that so many are at most. */
+export function quantile(values: number[], at: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(at * sorted.length))]!;
 }

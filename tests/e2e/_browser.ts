@@ -66,9 +66,13 @@ export async function withBrowser(
   });
 }
 
-async function signIn(browser: Browser, url: string, world: World) {
+/** Signs a browser in as an admin of an account. */
+export async function signIn(
+  browser: Browser,
+  url: string,
+  { sql, account }: Pick<World, "sql" | "account">,
+): Promise<void> {
   const page = await browser.newPage();
-  const { sql, account } = world;
   const token = await createSignInLink(sql, account.account_id, {});
   await page.goto(`${url}/sign-in?token=${token}`);
   await Promise.all([page.waitForNavigation(), page.click("main form button")]);
