@@ -32,6 +32,7 @@ import {
   exportsInTrouble,
   exportsWithoutScripts,
 } from "./_exports.ts";
+import { sharing } from "./_share.ts";
 import {
   BOTTLENECK,
   CART,
@@ -81,6 +82,8 @@ Deno.test("Pages", async (t) => {
       "say what to do where nothing is": emptyStates,
       "have no barrier that axe finds, and fit the screen": everyone,
       "keep their looks": looks,
+      "are shared by links, with strangers and the pages of other sites":
+        sharing,
     };
     for (const [name, step] of Object.entries(steps)) {
       await t.step(name, () => step(it));
