@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Fragment } from "preact";
 import { renderToString } from "preact-render-to-string";
 import type {
   Actions,
@@ -168,6 +169,12 @@ function Summary(
       duration,
     ],
     [
+      "average_duration_hours",
+      hours(summary.average_duration_hours),
+      null,
+      hours,
+    ],
+    [
       "median_duration_seconds",
       duration(summary.median_duration_seconds),
       null,
@@ -191,6 +198,14 @@ function Summary(
       null,
       duration,
     ],
+    ...(["p95", "fastest", "slowest"] as const).map((name) =>
+      [
+        `${name}_conversion`,
+        duration(summary.time_to_conversion[name]),
+        null,
+        duration,
+      ] as const
+    ),
     ["enrollment_rate", count(summary.enrollment_rate), null, count],
   ].map((row) => row as [string, string, Partial<Change> | null, Show]);
   return (
@@ -370,6 +385,7 @@ function Funnels({ funnel }: { funnel: Funnel }) {
           {funnel.funnel_steps.length === 0 && <None columns={9} />}
         </tbody>
       </table>
+      <StepDifferences funnel={funnel} />
       <p class="key">
         {FATES.map((fate) => (
           <span key={fate}>
@@ -381,6 +397,43 @@ function Funnels({ funnel }: { funnel: Funnel }) {
         ))}
       </p>
     </section>
+  );
+}
+
+/** How each step does beside the range before and beside all cohorts that are kept. */
+function StepDifferences({ funnel }: { funnel: Funnel }) {
+  if (funnel.funnel_steps.length === 0) return null;
+  return (
+    <table class="differences">
+      <caption>{SAYS.differences}</caption>
+      <thead>
+        <tr>
+          <th scope="col" class="wide">{SAYS.step}</th>
+          <th scope="col" class="n">{SAYS.completedBefore}</th>
+          <th scope="col" class="n">{SAYS.droppedBefore}</th>
+          <th scope="col" class="n">{SAYS.completedEver}</th>
+          <th scope="col" class="n">{SAYS.droppedEver}</th>
+          <th scope="col" class="n time">{SAYS.p95Time}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {funnel.funnel_steps.map((step) => (
+          <tr key={step.step_id}>
+            <th scope="row">{step.step_name}</th>
+            {[step.vs_previous_period, step.vs_workflow_average].map((
+              by,
+              i,
+            ) => (
+              <Fragment key={i}>
+                <td class="n">{points(by.conversion_rate)}</td>
+                <td class="n">{points(by.drop_off_rate)}</td>
+              </Fragment>
+            ))}
+            <td class="n">{duration(step.p95_time_seconds)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }
 
@@ -501,8 +554,8 @@ function ActionTable({ actions }: { actions: Actions }) {
           <tr>
             <th scope="col" class="wide">{SAYS.action}</th>
             <th scope="col" class="n">{SAYS.executions}</th>
-            <th scope="col" class="n">{SAYS.failures}</th>
             <th scope="col" class="n">{SAYS.success}</th>
+            <th scope="col" class="n">{SAYS.failures}</th>
             <th scope="col" class="n">{SAYS.average}</th>
             <th scope="col" class="n">p50</th>
             <th scope="col" class="n">p95</th>
@@ -515,8 +568,14 @@ function ActionTable({ actions }: { actions: Actions }) {
             <tr key={action.action_id}>
               <th scope="row">{action.action_name}</th>
               <td class="n">{count(action.executions)}</td>
-              <td class="n">{count(action.failures)}</td>
-              <td class="n">{percent(action.success_rate)}</td>
+              <td class="n">
+                {count(action.successes)}{" "}
+                <small>{percent(action.success_rate)}</small>
+              </td>
+              <td class="n">
+                {count(action.failures)}{" "}
+                <small>{percent(action.error_rate)}</small>
+              </td>
               <td class="n">{milliseconds(action.average_duration_ms)}</td>
               <td class="n">{milliseconds(action.p50_duration_ms)}</td>
               <td class="n">{milliseconds(action.p95_duration_ms)}</td>
@@ -571,6 +630,17 @@ function duration(seconds: number | null): string {
   return `${formatSeconds(seconds)} (${seconds} s)`;
 }
 
+function hours(value: number | null): string {
+  return value === null ? NOTHING : `${value} h`;
+}
+
+/** Percentage points, with their sign. */
+function points(value: number | null): string {
+  if (value === null) return NOTHING;
+  const sign = value > 0 ? "+" : value < 0 ? "−" : "";
+  return sign + Math.abs(value).toFixed(2);
+}
+
 function milliseconds(ms: number | null): string {
   return ms === null ? NOTHING : `${ms} ms`;
 }
@@ -611,7 +681,8 @@ thead th { color: #566070; border-bottom: 1pt solid #8a94a3; vertical-align: bot
 .wide { width: 26%; }
 .funnel .time { width: 20%; }
 small { display: block; color: #566070; font-size: 7.5pt; }
-.trends { font-size: 8pt; }
+.differences, .trends { font-size: 8pt; }
+.differences .time { width: 20%; }
 .trends .label { width: 16%; }
 .pair { display: grid; grid-template-columns: 2fr 3fr; gap: 6mm; }
 .bar { display: block; width: 100%; height: 2mm; margin-top: 1mm; }

@@ -1,0 +1,267 @@
+/**
+ * What exports cost: executions by HTTP beside psql's own COPY of the same query, what
+ * the server's memory grows by, jobs of half a million and a million, and a report.
+ *
+ * @module
+ */
+
+import { connect } from "../../db/client.ts";
+import { fold } from "../../db/events.ts";
+import { jsonLiteral, uuidLiteral } from "../../db/copy.ts";
+import { type Server, startServer, until } from "../harness.ts";
+import { makeHistory } from "./history.ts";
+import type { Bench } from "./run.ts";
+
+/** Each way is taken so often, by turns; the fastest of each counts. */
+const ROUNDS = 5;
+
+/** A reader on a slow line, bytes a second. */
+const SLOW_BYTES = 1024 * 1024;
+
+/** So long a slow reader is watched, ms. */
+const SLOW_MS = 20_000;
+
+/** Executions that a job is measured with, where there are as many. */
+const JOB_EXECUTIONS = 500_000;
+
+/** Reports printed: the first starts the browser. */
+const REPORTS = 4;
+
+/** Measures all of it. */
+export async function benchExports(bench: Bench): Promise<void> {
+  const env = {
+    DATABASE_URL: bench.databaseUrl,
+    RATE_LIMIT_PER_MINUTE: "900000",
+  };
+  await using server = await startServer(env, "start");
+  // A file that is sent at once has an end; whatever is longer is a job.
+  await benchStream(bench, server);
+  await benchJob(bench, server);
+  await benchReport(bench, server);
+}
+
+/** Each execution that is made is there so often. */
+const TWINS = 10;
+
+/**
+ * Makes the past of the busy workflow as far as exports read it: its executions, of which
+ * most are copies of others under ids of their own.
+ */
+export async function makeTwins(
+  { sql, busy, executions, endsAt }: Bench,
+): Promise<void> {
+  const count = Math.ceil(executions / TWINS);
+  await makeHistory(sql, busy.id, { from: 0, until: count, of: count, endsAt });
+  while (await fold(sql, 200_000) > 0);
+  await sql`
+    create temp table twin as
+    select x.execution_id, md5(x.execution_id::text || n)::uuid as twin_id
+    from weir.execution x, generate_series(2, ${TWINS}) n where x.workflow_id = ${busy.id}`;
+  for (const table of ["execution", "execution_step", "execution_goal"]) {
+    await sql.unsafe(`
+      insert into weir.${table}
+      select (jsonb_populate_record(x, jsonb_build_object('execution_id', t.twin_id))).*
+      from weir.${table} x join twin t using (execution_id) where x.workflow_id = ${busy.id}`);
+    await sql.unsafe(`vacuum (analyze) weir.${table}`);
+  }
+}
+
+function filterOf(executions: number, bench: Bench) {
+  // Newest first, so that any size of the past has as many.
+  const days = Math.max(1, Math.floor(90 * executions / bench.executions) - 1);
+  const dateOf = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+  return {
+    rows: "executions",
+    tz: "UTC",
+    start_date: dateOf(bench.endsAt.getTime() - days * 86_400_000),
+    end_date: dateOf(bench.endsAt.getTime()),
+    attribution: "cohort",
+  };
+}
+
+async function benchStream(bench: Bench, server: Server): Promise<void> {
+  const filter = filterOf(90_000, bench);
+  const query = new URLSearchParams({ format: "csv", ...filter });
+  const url =
+    `${server.url}/api/v1/workflows/${bench.busy.uuid}/analytics/export?${query}`;
+  const open = (signal?: AbortSignal) =>
+    fetch(url, { headers: { authorization: `Bearer ${bench.key}` }, signal });
+  const idle = await residentBytes(server);
+  const peak = watchPeak(server);
+  const [ours, floor] = [Infinity, Infinity].map((ms) => ({ ms, bytes: 0 }));
+  for (let round = 0; round < ROUNDS; round++) {
+    const began = performance.now();
+    const bytes = await count((await open()).body!);
+    keep(ours!, performance.now() - began, bytes);
+    keep(floor!, ...await copyByPsql(bench, filter));
+  }
+  const speed = ({ ms, bytes }: { ms: number; bytes: number }) =>
+    bytes / 1e6 / (ms / 1_000);
+  bench.report({
+    name: `executions as CSV, ${Math.round(ours!.bytes / 1e6)} MB at once`,
+    value: speed(ours!),
+    unit: "MB/s",
+    floor: { name: "psql's COPY", value: speed(floor!) },
+    promise: ">= 0.7 x",
+  });
+  const leaving = new AbortController();
+  const response = await open(leaving.signal);
+  await readSlowly(response.body!, SLOW_MS);
+  leaving.abort();
+  bench.report({
+    name: "memory above idle, also with a reader at 1 MB/s",
+    value: (peak() - idle) / 1024 ** 2,
+    unit: "MiB",
+    promise: "<= 64",
+  });
+  const left = performance.now();
+  const other = connect(bench.databaseUrl, { max: 1, statementTimeoutMs: 0 });
+  await until("its statement has ended", async () => {
+    const rows = await other`
+      select from pg_stat_activity where query like 'copy %' and state = 'active'`;
+    return rows.length === 0;
+  });
+  await other.end();
+  bench.report({
+    name: "end of the statement of a client that left",
+    value: performance.now() - left,
+    unit: "ms",
+    promise: "<= 1,000",
+  });
+}
+
+function keep(best: { ms: number; bytes: number }, ms: number, bytes: number) {
+  if (ms < best.ms) Object.assign(best, { ms, bytes });
+}
+
+/** The same rows without us between: Debian's psql. */
+async function copyByPsql(
+  bench: Bench,
+  filter: object,
+): Promise<[ms: number, bytes: number]> {
+  const parameters = [
+    String(bench.account.account_id),
+    uuidLiteral(bench.busy.uuid),
+    jsonLiteral(filter),
+    "now()",
+  ].join(", ");
+  const began = performance.now();
+  const child = new Deno.Command("psql", {
+    args: [
+      bench.databaseUrl,
+      "-qAt",
+      "-c",
+      `copy (select * from weir.export_executions(${parameters})) to stdout (format csv)`,
+    ],
+    env: { PGOPTIONS: "-c search_path=weir -c timezone=UTC" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const bytes = await count(child.stdout);
+  await child.status;
+  return [performance.now() - began, bytes];
+}
+
+async function count(body: ReadableStream<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const piece of body) bytes += piece.length;
+  return bytes;
+}
+
+/** Reads at {@linkcode SLOW_BYTES} a second for a while, and leaves the rest. */
+async function readSlowly(
+  body: ReadableStream<Uint8Array>,
+  ms: number,
+): Promise<void> {
+  const reader = body.getReader();
+  const began = performance.now();
+  for (let bytes = 0; performance.now() - began < ms;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    bytes += value.length;
+    const due = began + bytes / SLOW_BYTES * 1_000;
+    await new Promise((resolve) =>
+      setTimeout(resolve, Math.max(0, due - performance.now()))
+    );
+  }
+  reader.cancel().catch(() => {});
+}
+
+async function benchJob(bench: Bench, server: Server): Promise<void> {
+  const sizes = [JOB_EXECUTIONS, 2 * JOB_EXECUTIONS]
+    .filter((size) => size <= bench.executions);
+  for (const size of sizes.length > 0 ? sizes : [bench.executions]) {
+    const peak = watchPeak(server);
+    const idle = await residentBytes(server);
+    const began = performance.now();
+    const filter = size === bench.executions
+      ? { rows: "executions" }
+      : filterOf(size, bench);
+    const { file } = await made(bench, server, { format: "csv", ...filter });
+    bench.report({
+      name: `a job of ${file.rows.toLocaleString("en")} executions as CSV`,
+      value: (performance.now() - began) / 1_000,
+      unit: "s",
+      promise: "500,000 in <= 30 s",
+    });
+    bench.report({
+      name: "memory above idle of it",
+      value: (peak() - idle) / 1024 ** 2,
+      unit: "MiB",
+      promise: "<= 64",
+    });
+  }
+}
+
+async function benchReport(bench: Bench, server: Server): Promise<void> {
+  const { rows: _, ...range } = filterOf(bench.executions, bench);
+  const times: number[] = [];
+  for (let n = 0; n < REPORTS; n++) {
+    const began = performance.now();
+    await made(bench, server, { format: "pdf", compare: "previous", ...range });
+    times.push(performance.now() - began);
+  }
+  const [cold, ...warm] = times;
+  bench.report({ name: "a first report as PDF", value: cold!, unit: "ms" });
+  bench.report({
+    name: "a warm report as PDF, slowest of three",
+    value: Math.max(...warm),
+    unit: "ms",
+    promise: "<= 2,000",
+  });
+}
+
+/** Has a file made and waits for it. */
+async function made(bench: Bench, { url }: Server, request: object) {
+  const path = `${url}/api/v1/workflows/${bench.busy.uuid}/exports`;
+  const headers = { authorization: `Bearer ${bench.key}` };
+  const asked = await fetch(path, {
+    method: "POST",
+    headers,
+    body: JSON.stringify(request),
+  });
+  let job = await asked.json();
+  if (asked.status !== 202) throw new Error(JSON.stringify(job));
+  await until("the file is made", async () => {
+    job = await (await fetch(`${path}/${job.job_id}`, { headers })).json();
+    if (job.status === "failed") throw new Error(job.error);
+    return job.status === "done";
+  }, 600);
+  return job;
+}
+
+/** The most memory that a server has had since, by the kernel's own account. */
+function watchPeak(server: Server): () => number {
+  const { pid } = server.process;
+  Deno.writeTextFileSync(`/proc/${pid}/clear_refs`, "5");
+  return () => kibOf(Deno.readTextFileSync(`/proc/${pid}/status`), "VmHWM");
+}
+
+async function residentBytes({ process: { pid } }: Server): Promise<number> {
+  return kibOf(await Deno.readTextFile(`/proc/${pid}/status`), "VmRSS");
+}
+
+function kibOf(status: string, name: string): number {
+  return Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)![1]) * 1024;
+}

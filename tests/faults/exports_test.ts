@@ -1,0 +1,122 @@
+/**
+ * Workers killed amid a file: another one finishes it, once.
+ *
+ * @module
+ */
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { fold, recordEvents } from "../../db/events.ts";
+import { randomOf } from "../../workers/_random.ts";
+import { dbTest, NOW, until, type World } from "../harness.ts";
+import { journeyOf } from "../journeys.ts";
+import { put, send, WORKFLOW } from "../routes/_requests.ts";
+
+const PATH = `/api/v1/workflows/${WORKFLOW}/exports`;
+const EXECUTIONS = 300;
+
+/** A worker of its own process. */
+function startWorker({ database_url }: World) {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "main.ts", "work"],
+    cwd: new URL("../../", import.meta.url),
+    env: { DATABASE_URL: database_url, LOG_LEVEL: "error" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  return {
+    async [Symbol.asyncDispose]() {
+      try {
+        process.kill("SIGKILL");
+      } catch { /* It has ended already. */ }
+      await process.status;
+    },
+  };
+}
+
+/** Rows come so slowly that a kill finds the file half written. */
+async function slowDown({ sql }: World): Promise<void> {
+  await sql.unsafe(`
+    alter function weir.export_executions rename to export_executions_fast;
+    create function weir.export_executions(account int, id uuid, filter jsonb, now timestamptz)
+    returns setof record language sql security definer set search_path = weir, pg_temp as $$
+      select fast.* from export_executions_fast(account, id, filter, now) fast
+      where pg_sleep(0.02) is not null $$`);
+}
+
+async function speedUp({ sql }: World): Promise<void> {
+  await sql.unsafe(`
+    drop function weir.export_executions;
+    alter function weir.export_executions_fast rename to export_executions`);
+}
+
+dbTest("a file is finished once, whoever is killed amid it", async (world) => {
+  const { sql } = world;
+  await put(world);
+  const random = randomOf("killed exports");
+  const events = Array.from(
+    { length: EXECUTIONS },
+    (_, i) =>
+      journeyOf(random, WORKFLOW, `x${i}`, NOW.getTime() - (i + 1) * 600_000),
+  );
+  await recordEvents(sql, world.account.account_id, events.flat());
+  while (await fold(sql) > 0);
+
+  const ask = async (json: object) =>
+    (await send(world, "POST", PATH, { json })).json.job_id as string;
+  const job = async (id: string) =>
+    (await send(world, "GET", `${PATH}/${id}`)).json;
+  const range = { start_date: "2026-06-01", end_date: "2026-06-15" };
+  const csv = await ask({ format: "csv", rows: "executions" });
+  const pdf = await ask({ format: "pdf", ...range });
+
+  // Nobody waits here for a lease to end that a dead worker holds.
+  const release = () =>
+    sql`update weir.export_job set lease_until = now() where status = 'running'`;
+  {
+    await slowDown(world);
+    await using _killed = startWorker(world);
+    await until("it writes", async () => (await job(csv)).status === "running");
+  }
+  await speedUp(world);
+  await release();
+  {
+    await using _killed = startWorker(world);
+    await until("it prints", async () => {
+      const { status, percent } = await job(pdf);
+      return status === "running" && percent >= 20;
+    });
+  }
+  await release();
+  await using _last = startWorker(world);
+  for (const id of [csv, pdf]) {
+    await until("it is done", async () => (await job(id)).status === "done");
+  }
+
+  for (const id of [csv, pdf]) {
+    const { file, attempts } = await job(id);
+    ok(attempts >= 2, "somebody was killed at it");
+    const { text, headers } = await send(
+      world,
+      "GET",
+      `${PATH}/${id}/download`,
+    );
+    if (id === csv) {
+      strictEqual(
+        createHash("sha256").update(text).digest("hex"),
+        file.sha256,
+      );
+      strictEqual(text.split("\r\n").length, file.rows + 2);
+      const path = PATH.replace("exports", "analytics/export");
+      const direct = `${path}?format=csv&rows=executions`;
+      strictEqual((await send(world, "GET", direct)).text, text);
+    } else match(text, /^%PDF-/);
+    strictEqual(headers.get("etag"), `"${file.sha256}"`);
+  }
+  // What the dead left behind goes, and nothing else.
+  await sql`select weir.expire_exports(now())`;
+  const kept = await sql<{ job_id: string }[]>`
+    select distinct job_id, attempt from weir.export_chunk order by job_id`;
+  deepStrictEqual(kept.map(({ job_id }) => job_id), [csv, pdf].sort());
+});
