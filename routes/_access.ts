@@ -20,6 +20,12 @@ const FLUSH_MS = 200;
 /** Entries that wait for Postgres to come back, some 500 bytes each; the oldest make room. */
 const WAITING_MAX = 20_000;
 
+/** Entries of one statement; more would keep requests waiting while they are put together. */
+const WRITTEN_MAX = 500;
+
+/** Entries that make room at a time: one by one, each would move all others. */
+const DROPPED_AT_ONCE = 1_000;
+
 /** A key's last use is written down as often, ms. */
 const KEY_USED_MS = 60_000;
 
@@ -79,8 +85,9 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
   }
 
   async function write(): Promise<boolean> {
-    const [entries, ids] = [waiting, [...keys]];
-    [waiting, keys] = [[], new Set()];
+    const entries = waiting.splice(0, WRITTEN_MAX);
+    const ids = [...keys];
+    keys = new Set();
     try {
       const now = performance.now();
       if (entries.length > 0) {
@@ -93,10 +100,10 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
         );
       }
       if (ids.length > 0) await noteKeysUsed(sql, ids);
-      return true;
+      return waiting.length === 0 || await write();
     } catch (error) {
       waiting = [...entries, ...waiting];
-      drop(waiting.length - WAITING_MAX);
+      makeRoom();
       log.warn("cannot write the access log", {
         error,
         waiting: waiting.length,
@@ -107,16 +114,15 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
     }
   }
 
-  function drop(count: number): void {
-    if (count <= 0) return;
-    waiting.splice(0, count);
-    lost += count;
+  function makeRoom(): void {
+    if (waiting.length <= WAITING_MAX) return;
+    lost += waiting.splice(0, DROPPED_AT_ONCE).length;
   }
 
   return {
     record(entry) {
       waiting.push({ entry, since: performance.now() });
-      drop(waiting.length - WAITING_MAX);
+      makeRoom();
       soon();
     },
     async recordFirst(entry) {

@@ -64,6 +64,12 @@ export interface Auth {
   authenticateSession(token: string): Promise<Grant | null>;
   /** Forgets what was believed of a session: it has just ended. */
   forgetSession(token: string): void;
+  /**
+   * Whether a grant is still believed without asking for it again.
+   *
+   * @param grant As it was found.
+   */
+  believes(grant: Grant): boolean;
 }
 
 /** What `requires()` and its like need. */
@@ -109,6 +115,9 @@ export function createAuth(
     authenticateSession: (token) =>
       grants.get(`session:${token}`, () => findSession(sql, token)),
     forgetSession: (token) => grants.forget(`session:${token}`),
+    believes: (grant) =>
+      grants.believes(grant) &&
+      (grant.expires_ms === undefined || now().getTime() < grant.expires_ms),
   };
 
   async function ofToken(token: string): Promise<Grant | null> {
@@ -135,6 +144,8 @@ export function createAuth(
 /** Holds what was granted for {@linkcode GRANT_MS_MAX}, and asks once for many at a time. */
 function createMemory(now: () => Date) {
   const held = new Map<string, { at: number; grant: Promise<Grant | null> }>();
+  /** Since when, of those that nobody has ended. */
+  const believed = new WeakMap<Grant, number>();
   // A dump of our memory gives no secrets away, and a look-up tells nothing by its time.
   const nameOf = (secret: string) =>
     createHash("sha256").update(secret).digest("base64");
@@ -146,10 +157,7 @@ function createMemory(now: () => Date) {
       const name = nameOf(secret);
       const at = now().getTime();
       const known = held.get(name);
-      // A clock that was put back does not make old grants new.
-      if (known && at >= known.at && at - known.at < GRANT_MS_MAX) {
-        return known.grant;
-      }
+      if (known && isFresh(known.at)) return known.grant;
       const grant = find();
       held.delete(name);
       held.set(name, { at, grant });
@@ -158,13 +166,28 @@ function createMemory(now: () => Date) {
       const drop = () => {
         if (held.get(name)?.grant === grant) held.delete(name);
       };
-      grant.then((found) => found ?? drop(), drop);
+      grant.then(
+        (found) => found === null ? drop() : believed.set(found, at),
+        drop,
+      );
       return grant;
     },
     forget(secret: string): void {
-      held.delete(nameOf(secret));
+      const name = nameOf(secret);
+      held.get(name)?.grant.then((found) => found && believed.delete(found));
+      held.delete(name);
+    },
+    believes(grant: Grant): boolean {
+      const at = believed.get(grant);
+      return at !== undefined && isFresh(at);
     },
   };
+
+  function isFresh(at: number): boolean {
+    const age = now().getTime() - at;
+    // A clock that was put back does not make old grants new.
+    return age >= 0 && age < GRANT_MS_MAX;
+  }
 }
 
 /**

@@ -24,6 +24,8 @@ export interface Entry {
   body: Uint8Array<ArrayBuffer>;
   /** Of the revision and the body: strong, in quotes. */
   etag: string;
+  /** Of what it tells of. */
+  revision: number;
   /** From this instant on it is read anew, ms since 1970. */
   freshUntil: number;
 }
@@ -58,6 +60,8 @@ export interface Cache {
     revision: number,
     load: () => Promise<Loaded | null>,
   ): Promise<Entry | null>;
+  /** Counts an answer of memory that was sent without asking here. */
+  sentAgain(): void;
   counts(): CacheCounts;
   /** What memory holds, bytes. */
   bytes(): number;
@@ -138,6 +142,9 @@ export function createCache(
       reading.set(name, found);
       return found;
     },
+    sentAgain() {
+      counts.memory++;
+    },
     counts: () => ({ ...counts }),
     bytes: memory.bytes,
     async settled() {
@@ -154,6 +161,7 @@ function entryOf(written: string, revision: number): Entry {
   return {
     body,
     etag: `"${revision}-${hash.slice(0, 22)}"`,
+    revision,
     freshUntil: Number(written.slice(0, end)),
   };
 }
@@ -200,8 +208,11 @@ function createMemory(bytesMax: number) {
  * @param header `If-None-Match`.
  * @param etag Of the answer.
  */
-export function isKnown(header: string | undefined, etag: string): boolean {
-  if (header === undefined) return false;
+export function isKnown(
+  header: string | null | undefined,
+  etag: string,
+): boolean {
+  if (header === undefined || header === null) return false;
   return header.trim() === "*" ||
     // Proxies that compress make our tag a weak one.
     header.split(",").some((one) => one.trim().replace(/^W\//, "") === etag);

@@ -40,6 +40,12 @@ export interface Hub {
    */
   revision(workflowUuid: string): Promise<number>;
   /**
+   * The same where it is in memory and as new as {@linkcode Hub.revision} tells it.
+   *
+   * @returns `null` where it has to be asked for.
+   */
+  known(workflowUuid: string): number | null;
+  /**
    * Calls back at once with what is known, soon after each change, and on each beat;
    * whether the revision is another one is for the watcher to see.
    *
@@ -153,18 +159,23 @@ export function createHub(
     return one;
   }
 
+  function knownOf(workflowUuid: string): number | null {
+    const one = interest(workflowUuid);
+    one.askedAt = performance.now();
+    const isFresh = bus !== null && !rung.has(workflowUuid) &&
+      one.askedAt - one.readAt < REVISION_AGE_MS_MAX;
+    return isFresh ? one.state?.revision ?? 0 : null;
+  }
+
   return {
     async revision(workflowUuid) {
-      const one = interest(workflowUuid);
-      one.askedAt = performance.now();
-      const isFresh = bus !== null && !rung.has(workflowUuid) &&
-        one.askedAt - one.readAt < REVISION_AGE_MS_MAX;
-      if (!isFresh) {
-        rung.add(workflowUuid);
-        await look();
-      }
-      return one.state?.revision ?? 0;
+      const revision = knownOf(workflowUuid);
+      if (revision !== null) return revision;
+      rung.add(workflowUuid);
+      await look();
+      return interest(workflowUuid).state?.revision ?? 0;
     },
+    known: knownOf,
     watch(workflowUuid, onRead) {
       const { watchers, state } = interest(workflowUuid);
       watchers.add(onRead);

@@ -79,6 +79,13 @@ export interface Limiter {
    * @param amount Default: one.
    */
   take(policy: Policy, who: string, amount?: number): Promise<Verdict>;
+  /**
+   * Takes one at once.
+   *
+   * @returns `null`, and nothing is taken, where that has to be asked elsewhere or is
+   * not allowed.
+   */
+  takeHere(policy: Policy, who: string): Verdict | null;
   /** How much was let through and refused since the process began, by policy. */
   counts(): { policy: Policy; allowed: number; refused: number }[];
 }
@@ -133,7 +140,23 @@ export function createLimiter(
     });
   }
 
+  function count(policy: Policy, { allowed }: Verdict): void {
+    let of = counts.get(policy);
+    if (!of) counts.set(policy, of = { allowed: 0, refused: 0 });
+    of[allowed ? "allowed" : "refused"]++;
+  }
+
   return {
+    takeHere(policy, who) {
+      if (upstash !== null) return null;
+      const limit = limitOf(policy);
+      const at = now().getTime();
+      const verdict = here.take(`${policy}:${who}`, 1, limit, at);
+      // A refusal takes nothing.
+      if (!verdict.allowed) return null;
+      count(policy, verdict);
+      return verdict;
+    },
     async take(policy, who, amount = 1) {
       const limit = limitOf(policy);
       const shared = upstash && await takeThere(policy, who, amount);
@@ -143,9 +166,7 @@ export function createLimiter(
         (mayStandIn
           ? here.take(`${policy}:${who}`, amount, limit, now().getTime())
           : refusalAt(limit, now().getTime()));
-      const count = counts.get(policy) ?? { allowed: 0, refused: 0 };
-      count[verdict.allowed ? "allowed" : "refused"]++;
-      counts.set(policy, count);
+      count(policy, verdict);
       return verdict;
     },
     counts: () => [...counts].map(([policy, count]) => ({ policy, ...count })),
@@ -221,12 +242,32 @@ export async function spend(
   who: string,
 ): Promise<void> {
   const verdict = await limiter.take(policy, who);
-  const { allowed, limit, remaining } = verdict;
-  const seconds = secondsLeft(verdict, now());
-  // draft-ietf-httpapi-ratelimit-headers-10
-  c.header("ratelimit-policy", `"${policy}";q=${limit};w=60`);
-  c.header("ratelimit", `"${policy}";r=${remaining};t=${seconds}`);
-  if (!allowed) throw refusalOf(verdict, now());
+  for (
+    const [name, value] of Object.entries(limitHeaders(policy, verdict, now()))
+  ) {
+    c.header(name, value);
+  }
+  if (!verdict.allowed) throw refusalOf(verdict, now());
+}
+
+/**
+ * Tells how much is left, by draft-ietf-httpapi-ratelimit-headers-10.
+ *
+ * @param policy Which limit.
+ * @param verdict What was taken of it.
+ * @param now The clock.
+ */
+export function limitHeaders(
+  policy: Policy,
+  verdict: Verdict,
+  now: Date,
+): { "ratelimit-policy": string; ratelimit: string } {
+  const { limit, remaining } = verdict;
+  const left = `r=${remaining};t=${secondsLeft(verdict, now)}`;
+  return {
+    "ratelimit-policy": `"${policy}";q=${limit};w=60`,
+    ratelimit: `"${policy}";${left}`,
+  };
 }
 
 /**

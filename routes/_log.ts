@@ -28,35 +28,75 @@ export function logRequests(
 ): MiddlewareHandler<{ Variables: AccessVariables & { viewer?: Grant } }> {
   return async (c, next) => {
     const since = performance.now();
-    const id = requestId((name) => c.req.header(name));
-    c.set("requestId", id);
+    const request_id = requestId((name) => c.req.header(name) ?? null);
+    c.set("requestId", request_id);
     await next();
-    c.header("x-request-id", id);
-    const viewer = c.get("viewer");
-    log.info("request", {
-      request_id: id,
+    c.header("x-request-id", request_id);
+    logRequest(log, {
+      request_id,
       action: actionOf(c),
       status: c.res.status,
-      duration_ms: Math.round((performance.now() - since) * 1_000) / 1_000,
-      account: viewer?.account_uuid,
-      user: viewer && userHash(viewer),
-      credential: viewer?.credential,
+      since,
+      viewer: c.get("viewer"),
       rows: c.get("rows"),
-      cache: c.res.headers.get("x-cache") ?? undefined,
     });
   };
 }
 
-function requestId(header: (name: string) => string | undefined): string {
+/** What there is to tell of an answered request. */
+interface Answered {
+  request_id: string;
+  action: string;
+  status: number;
+  /** When it came, ms of the process. */
+  since: number;
+  viewer?: Grant;
+  rows?: number;
+}
+
+/**
+ * Writes the line of one request.
+ *
+ * @param log Where to.
+ * @param answered What it was, and what came of it.
+ */
+export function logRequest(
+  log: Log,
+  { since, viewer, rows, ...what }: Answered,
+): void {
+  log.info("request", {
+    ...what,
+    duration_ms: Math.round((performance.now() - since) * 1_000) / 1_000,
+    account: viewer?.account_uuid,
+    user: viewer && userHash(viewer),
+    credential: viewer?.credential,
+    rows,
+  });
+}
+
+/**
+ * What a request is called: as a proxy or a trace says, else anew.
+ *
+ * @param header Reads one; `null` where there is none.
+ */
+export function requestId(header: (name: string) => string | null): string {
   const given = header("x-request-id");
-  if (given !== undefined && REQUEST_ID.test(given)) return given;
+  if (given !== null && REQUEST_ID.test(given)) return given;
   return TRACEPARENT.exec(header("traceparent") ?? "")?.[1] ??
     crypto.randomUUID();
 }
 
+const userHashes = new WeakMap<Grant, string>();
+
 /** Tells users apart without naming them: ids may be addresses of people. */
-function userHash({ account_uuid, user_id }: Grant): string | undefined {
+function userHash(viewer: Grant): string | undefined {
+  const { account_uuid, user_id } = viewer;
   if (user_id === null) return undefined;
-  return createHash("sha256").update(`${account_uuid}\n${user_id}`)
-    .digest("hex").slice(0, 12);
+  let hash = userHashes.get(viewer);
+  if (hash === undefined) {
+    hash = createHash("sha256").update(`${account_uuid}\n${user_id}`)
+      .digest("hex").slice(0, 12);
+    userHashes.set(viewer, hash);
+  }
+  return hash;
 }

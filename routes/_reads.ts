@@ -60,14 +60,14 @@ export interface Asker {
 /** Reads through the cache. */
 export interface Reads {
   /**
-   * A workflow that a viewer may see.
+   * A workflow that a viewer may see, and at which revision that was found out.
    *
    * @throws {AppError} `workflow_not_found`, `forbidden`.
    */
   workflow(
     viewer: Asker & Parameters<typeof mayRead>[0],
     id: string,
-  ): Promise<WorkflowHead>;
+  ): Promise<WorkflowHead & { revision: number }>;
   /** A workflow; whether the asker may see it was found out before. */
   head(asker: Asker, id: string): Promise<WorkflowHead>;
   /**
@@ -94,16 +94,18 @@ export interface Reads {
 export function createReads(
   { sql, reader, hub, cache }: Pick<Deps, "sql" | "reader" | "hub" | "cache">,
 ): Reads {
-  const heads = new Map<string, { revision: number; head: WorkflowHead }>();
+  type Head = WorkflowHead & { revision: number };
+  const heads = new Map<string, Head>();
 
-  async function headOf(asker: Asker, id: string): Promise<WorkflowHead> {
+  async function headOf(asker: Asker, id: string): Promise<Head> {
     const name = `${asker.account_id}:${id}`;
     const revision = await hub.revision(id);
     const known = heads.get(name);
-    if (known?.revision === revision) return known.head;
-    const head = await readWorkflowHead(sql, asker.account_id, id);
-    if (head === null) throw new AppError("workflow_not_found");
-    heads.set(name, { revision, head });
+    if (known?.revision === revision) return known;
+    const read = await readWorkflowHead(sql, asker.account_id, id);
+    if (read === null) throw new AppError("workflow_not_found");
+    const head = { ...read, revision };
+    heads.set(name, head);
     if (heads.size > HEADS_MAX) heads.delete(heads.keys().next().value!);
     return head;
   }

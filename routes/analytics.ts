@@ -6,6 +6,7 @@
 
 import { Hono } from "hono";
 import { AnalyticsQuery } from "../db/schema.ts";
+import type { Again } from "./_again.ts";
 import { type AuthEnv, requires } from "./_auth.ts";
 import { answerEntry, type Reads } from "./_reads.ts";
 import { valid } from "./_valid.ts";
@@ -20,7 +21,11 @@ const PARTS = {
 } as const;
 
 /** @returns The routes below `/api/v1/workflows`. */
-export function analytics(deps: Deps, reads: Reads): Hono<AuthEnv> {
+export function analytics(
+  deps: Deps,
+  reads: Reads,
+  again: Again,
+): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
   for (const [path, part] of Object.entries(PARTS)) {
     app.get(
@@ -31,9 +36,12 @@ export function analytics(deps: Deps, reads: Reads): Hono<AuthEnv> {
       async (c) => {
         const viewer = c.get("viewer");
         const { id } = c.req.valid("param");
-        await reads.workflow(viewer, id);
+        const { revision } = await reads.workflow(viewer, id);
         const query = c.req.valid("query");
-        return answerEntry(c, await reads.part(part, viewer, id, query));
+        const entry = await reads.part(part, viewer, id, query);
+        // Else it may have become another's to see in between.
+        if (entry.revision === revision) again.offer(c, id, entry);
+        return answerEntry(c, entry);
       },
     );
   }

@@ -14,6 +14,7 @@ import type { Reader } from "../db/replica.ts";
 import type { ExportStore } from "../db/store.ts";
 import type { Manifest } from "../islands/build.ts";
 import type { AccessLog } from "./_access.ts";
+import { type Again, createAgain } from "./_again.ts";
 import { type Auth, requiresSession } from "./_auth.ts";
 import type { Cache } from "./_cache.ts";
 import { answerProblem, AppError, toAppError } from "./_errors.ts";
@@ -102,6 +103,7 @@ export function createApp(deps: Deps): Hono {
   app.use(logRequests(deps.log));
   const reads = createReads(deps);
   const open = createOpenShares(deps);
+  const again = createAgain(deps, requests);
   app.use(requests.middleware);
   app.use("/embed/*", framing);
   app.use(secureHeaders({
@@ -111,6 +113,12 @@ export function createApp(deps: Deps): Hono {
       baseUri: ["'none'"],
       formAction: ["'self'"],
     },
+    // Of browsers that are gone; every header costs what reading a key does.
+    originAgentCluster: false,
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
     // With none at all, browsers would hide from us too that a form is our own.
     referrerPolicy: "same-origin",
     // Promised for our own host alone, and only where there is https to come back to.
@@ -126,7 +134,7 @@ export function createApp(deps: Deps): Hono {
   app.route("/", openapi(deps));
   app.route("/", docs(deps));
   app.route("/assets", assets(deps));
-  app.route("/api/v1", api(deps, reads, open));
+  app.route("/api/v1", api(deps, reads, open, again));
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
   app.route("/", sharedPages(deps, reads, open));
@@ -134,7 +142,16 @@ export function createApp(deps: Deps): Hono {
 
   app.notFound((c) => onError(new AppError("not_found"), c));
   app.onError(onError);
+  const theLongWay = app.fetch;
+  app.fetch = (request, ...rest) =>
+    again.answer(request) ?? answer(request, ...rest);
   return app;
+
+  async function answer(...args: Parameters<typeof theLongWay>) {
+    const response = await theLongWay(...args);
+    again.remember(args[0], response);
+    return response;
+  }
 
   function refuseMethod(c: Context, methods: string[]) {
     c.header("allow", methods.join(", "));
@@ -151,12 +168,17 @@ export function createApp(deps: Deps): Hono {
   }
 }
 
-function api(deps: Deps, reads: Reads, open: OpenShares): Hono {
+function api(
+  deps: Deps,
+  reads: Reads,
+  open: OpenShares,
+  again: Again,
+): Hono {
   const app = new Hono();
   app.use(limitsStrangers(deps));
   app.route("/events", events(deps));
   app.route("/workflows", workflows(deps));
-  app.route("/workflows", analytics(deps, reads));
+  app.route("/workflows", analytics(deps, reads, again));
   app.route("/workflows", stream(deps));
   app.route("/workflows", quality(deps, reads));
   app.route("/workflows", refresh(deps, reads));

@@ -57,6 +57,12 @@ const PROGRAMS: Program[] = [
     package: "nginx",
     variable: "NGINX_PATH",
   },
+  {
+    tests: /^tests\/bench\/edge\.ts$/,
+    names: ["wrk"],
+    package: "wrk",
+    variable: "WRK_PATH",
+  },
 ];
 
 /**

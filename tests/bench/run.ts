@@ -7,9 +7,10 @@
  * the others have a fiftieth of that each. With 1,000,000 there are some 10 million events,
  * built in ten minutes on two cores.
  *
- * `--page` measures the page in Chromium alone, `--streams` viewers alone, `--soak N` watches 500 of them for N minutes (60).
- * `--exports` measures files alone, of a past of which nine tenths are copies, so that a
- * million is there in minutes. `--streams` measures viewers alone, `--soak N` watches 500 of them for N minutes (60).
+ * Alone: `--page` measures the page in Chromium, `--edge` kept answers, `--streams` viewers,
+ * `--exports` files (of a past of which nine tenths are copies, so that a million is there
+ * in minutes). `--soak N` watches 500 viewers for N minutes (60), `--fuzz` sends 20,000
+ * requests that nobody thought of.
  *
  * @module
  */
@@ -28,6 +29,7 @@ import { fold } from "../../db/events.ts";
 import { migrate } from "../../db/migrate.ts";
 import { SCOPES, WorkflowDefinition } from "../../db/schema.ts";
 import { putWorkflow } from "../../db/workflows.ts";
+import { benchEdge } from "./edge.ts";
 import { benchExports, makeTwins } from "./exports.ts";
 import { benchFold } from "./fold.ts";
 import {
@@ -92,11 +94,14 @@ async function main(): Promise<void> {
     options: {
       executions: { type: "string", default: "200000" },
       page: { type: "boolean", default: false },
+      edge: { type: "boolean", default: false },
+      fuzz: { type: "boolean", default: false },
       streams: { type: "boolean", default: false },
       exports: { type: "boolean", default: false },
       soak: { type: "string" },
     },
   });
+  if (values.fuzz) return await fuzz();
   const dataDir = await Deno.makeTempDir({ prefix: "weir-bench-" });
   if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
   const postgres = await startEmbedded({ dataDir });
@@ -112,6 +117,7 @@ async function main(): Promise<void> {
     if (values.soak !== undefined) {
       return await soakStreams(bench, Number(values.soak || 60));
     }
+    if (values.edge) return await benchEdge(bench);
     if (values.streams) return await benchStreams(bench);
     if (values.page) {
       await makeHistory(sql, bench.busy.id, firstFifth(bench));
@@ -127,13 +133,26 @@ async function main(): Promise<void> {
     await benchStorage(bench);
     await benchReads(bench);
     await benchExports(bench);
+    await benchEdge(bench);
     await benchRetention(bench);
     await benchStreams(bench);
+    await fuzz();
   } finally {
     await sql.end({ timeout: 5 });
     await postgres.stop();
     await Deno.remove(dataDir, { recursive: true });
   }
+}
+
+/** The fuzzer of the suite, for eight times as long. */
+async function fuzz(): Promise<void> {
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "tests/run.ts", "tests/routes/fuzz_test.ts"],
+    cwd: new URL("../../", import.meta.url),
+    env: { FUZZ_REQUESTS: "20000" },
+    stdin: "null",
+  }).spawn().status;
+  if (!success) throw new Error("Cannot vouch for the API: see the seed above");
 }
 
 /** What {@linkcode makeRest} leaves to {@linkcode benchFold}. */
