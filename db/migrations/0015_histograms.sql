@@ -55,3 +55,11 @@ create table window_histogram (
   samples      int[] not null,
   primary key (workflow_id, measure, days, subject_id)
 ) with (fillfactor = 50);
+
+-- By floating point, a fifth of the time of numeric's: a difference of instants is exact in it up to 140 years.
+create or replace function microseconds(duration interval) returns bigint
+language sql immutable parallel safe
+return (date_part('epoch', duration) * 1000000)::bigint;
+
+-- Nobody reads it, and it is 8 bytes an event.
+alter table event_key drop column accepted_at;

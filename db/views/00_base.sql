@@ -139,32 +139,43 @@ begin
   return total;
 end $$;
 
--- histogram_percentiles(samples): nearest ranks in microseconds, as near as bins are wide; null where there are none.
-create or replace function histogram_percentiles(
-  samples int[], out p50 float8, out p95 float8, out p99 float8, out fastest float8, out slowest float8
-)
+-- histogram_ranks(samples): the bins that slowest, p99, p95, p50 and fastest lie in, in this order, and the how manieth
+-- sample of its bin each is; null where there are none.
+create or replace function histogram_ranks(samples int[], out bins smallint[], out nths bigint[])
 language plpgsql immutable parallel safe as $$
 declare
   total  bigint := (select sum(n) from unnest(samples) n);
   above  bigint := 0;                                            -- samples in higher bins
   bin    int := array_upper(samples, 1);
+  here   int := samples[bin];
   rank   bigint;
-  found  float8[];
 begin
   if total > 0 then
     foreach rank in array array[total, ceil(0.99 * total), ceil(0.95 * total), ceil(0.50 * total), 1] loop
-      while above + coalesce(samples[bin], 0) <= total - rank loop
-        above := above + coalesce(samples[bin], 0);
+      while here is null or above + here <= total - rank loop
+        above := above + coalesce(here, 0);
         bin := bin - 1;
+        here := samples[bin];
       end loop;
-      found := found || weir.histogram_value(bin::smallint);
+      bins := bins || bin::smallint;
+      nths := nths || rank - (total - above - here);
     end loop;
-    slowest := found[1];
-    p99 := found[2];
-    p95 := found[3];
-    p50 := found[4];
-    fastest := found[5];
   end if;
+end $$;
+
+-- histogram_percentiles(samples): in microseconds, as near as bins are wide.
+create or replace function histogram_percentiles(
+  samples int[], out p50 float8, out p95 float8, out p99 float8, out fastest float8, out slowest float8
+)
+language plpgsql immutable parallel safe as $$
+declare
+  bins  smallint[] := (weir.histogram_ranks(samples)).bins;
+begin
+  slowest := weir.histogram_value(bins[1]);
+  p99 := weir.histogram_value(bins[2]);
+  p95 := weir.histogram_value(bins[3]);
+  p50 := weir.histogram_value(bins[4]);
+  fastest := weir.histogram_value(bins[5]);
 end $$;
 
 -- A row a bin, for those who look at single ones.

@@ -6,6 +6,8 @@ drop function if exists read_actions(int, uuid, date, date, text, int, timestamp
 
 drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);
+drop function if exists samples_between(int, measure, timestamptz, timestamptz, boolean);
+drop function if exists samples_of_bin(int, measure, int, smallint, timestamptz, timestamptz, boolean);
 
 -- SQL functions here are inlined or small; what is neither is plpgsql, which keeps its plans: Postgres plans an
 -- SQL function anew at every call.
@@ -22,19 +24,21 @@ drop function if exists day_percentiles(int, measure, grain, timestamptz, timest
 -- bucket_dates(first_day, last_day, granularity): the local dates on which days, weeks (ISO) or months begin,
 -- cut to the range: the first bucket begins with it.
 create or replace function bucket_dates(first_day date, last_day date, granularity text) returns date[]
-language sql immutable parallel safe
-return array(
-  select first_day
-  union
-  select start::date from generate_series(
-    date_trunc(case granularity when 'weekly' then 'week' when 'monthly' then 'month' else 'day' end,
-      first_day::timestamp),
-    last_day::timestamp,
-    case granularity when 'weekly' then interval '7 days' when 'monthly' then interval '1 month'
-      else interval '1 day' end
-  ) as start
-  where start::date > first_day
-  order by 1);
+language plpgsql immutable parallel safe as $$
+begin
+  return array(
+    select first_day
+    union
+    select start::date from generate_series(
+      date_trunc(case granularity when 'weekly' then 'week' when 'monthly' then 'month' else 'day' end,
+        first_day::timestamp),
+      last_day::timestamp,
+      case granularity when 'weekly' then interval '7 days' when 'monthly' then interval '1 month'
+        else interval '1 day' end
+    ) as start
+    where start::date > first_day
+    order by 1);
+end $$;
 
 -- hour_starts(since, until, zone): the instants at which an hour begins: the range's own begin, where the wall
 -- clock shows a full hour, and where the offset changes.
@@ -170,11 +174,10 @@ begin
   where part.first_key < part.last_key;
 end $$;
 
--- samples_between(workflow, what, since, until, all_folded): the samples of a measure that count between two instants,
--- from the detail. all_folded: whether no action of the workflow waits to be counted; version is null then. Inlined.
-create or replace function samples_between(
-  workflow int, what measure, since timestamptz, until timestamptz, all_folded boolean
-) returns table (subject_id int, us bigint, version int)
+-- samples_between(workflow, what, since, until): the samples of a measure that count between two instants, from the
+-- detail. Inlined.
+create or replace function samples_between(workflow int, what measure, since timestamptz, until timestamptz)
+returns table (subject_id int, us bigint, version int)
 language sql stable
 begin atomic
   select 0, microseconds(e.ended_at - e.enrolled_at), e.version
@@ -201,26 +204,20 @@ begin atomic
   where what = 'step_time' and e.workflow_id = workflow and s.completed_at is not null
     and e.enrolled_at >= since and e.enrolled_at < until
   union all
-  select s.step_id, a.duration_us, null
-  from event a
-  join step s on s.workflow_id = a.workflow_id and s.step_uuid = a.subject_uuid
-  where what = 'action_duration' and all_folded and a.workflow_id = workflow and a.type = 'action.executed'
-    and a.occurred_at >= since and a.occurred_at < until
-  union all
   select s.step_id, a.duration_us, e.version
   from event a
   join execution e using (workflow_id, execution_id)
   join step s on s.workflow_id = a.workflow_id and s.step_uuid = a.subject_uuid
-  where what = 'action_duration' and not all_folded and a.workflow_id = workflow and a.type = 'action.executed'
+  where what = 'action_duration' and a.workflow_id = workflow and a.type = 'action.executed'
     and a.occurred_at >= since and a.occurred_at < until and e.enrolled_at is not null
     and not exists (  -- accepted, not folded yet
       select from event_queue q where q.workflow_id = a.workflow_id and q.event_id = a.event_id);
 end;
 
 -- samples_of_bin(workflow, what, subject, in_bin, since, until): of those, the ones of a step (or 0) in a bin of the
--- histograms, by indexes that hold just that. Inlined.
+-- histograms, by indexes that hold just that. Actions that do not count yet wait in the queue, or are parked. Inlined.
 create or replace function samples_of_bin(
-  workflow int, what measure, subject int, in_bin smallint, since timestamptz, until timestamptz, all_folded boolean
+  workflow int, what measure, subject int, in_bin smallint, since timestamptz, until timestamptz
 ) returns table (us bigint)
 language sql stable
 begin atomic
@@ -246,74 +243,129 @@ begin atomic
   where what = 'step_time' and s.workflow_id = workflow and s.step_id = subject and s.completed_at is not null
     and histogram_bin(greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))) = in_bin
     and s.enrolled_at is not null and s.enrolled_at >= since and s.enrolled_at < until
-  union all
-  select a.duration_us
-  from event a
-  where what = 'action_duration' and all_folded and a.workflow_id = workflow and a.type = 'action.executed'
-    and a.subject_uuid = (select step_uuid from step where workflow_id = workflow and step_id = subject)
-    and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
-  union all
-  select a.duration_us
-  from event a
-  where what = 'action_duration' and not all_folded and a.workflow_id = workflow and a.type = 'action.executed'
-    and a.subject_uuid = (select step_uuid from step where workflow_id = workflow and step_id = subject)
-    and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
-    and exists (
-      select from execution e
-      where e.workflow_id = a.workflow_id and e.execution_id = a.execution_id and e.enrolled_at is not null)
-    and not exists (select from event_queue q where q.workflow_id = a.workflow_id and q.event_id = a.event_id);
+  union all (
+    select a.duration_us
+    from event a
+    where what = 'action_duration' and a.workflow_id = workflow and a.type = 'action.executed'
+      and a.subject_uuid = (select step_uuid from step where workflow_id = workflow and step_id = subject)
+      and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
+    except all (
+      select q.duration_us
+      from event_queue q join step s on s.workflow_id = q.workflow_id and s.step_uuid = q.subject_uuid
+      where what = 'action_duration' and q.workflow_id = workflow and q.type = 'action.executed' and s.step_id = subject
+        and histogram_bin(q.duration_us) = in_bin and q.occurred_at >= since and q.occurred_at < until
+      union all
+      select p.duration_us
+      from parked_action p
+      where what = 'action_duration' and p.workflow_id = workflow and p.step_id = subject
+        and histogram_bin(p.duration_us) = in_bin and p.occurred_at >= since and p.occurred_at < until));
 end;
 
--- sample_percentiles(workflow, what, since, until): percentiles exactly, for ranges that are not days of the
--- account. The histograms of the nearest days, and the samples at either end, tell how many samples each bin has, so in
--- which one each rank lies; of that bin the samples are read, a hundredth of all. 30 days of a million executions: all
--- samples of the steps took 970 ms.
+-- end_histograms(workflow, what, since, until, sign): a row each step (or 0 for the workflow) over a part of a day of
+-- the account; negative where sign is -1. The day's own histograms tell which bins to count in, each a look into the
+-- index of samples_of_bin(): by a join of executions with their steps it took ten times as long.
+create or replace function end_histograms(
+  workflow int, what measure, since timestamptz, until timestamptz, sign int
+) returns table (subject_id int, samples int[])
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_generic_plan as $$
+declare
+  zone  text := (select a.time_zone from workflow w join account a using (account_id) where w.workflow_id = workflow);
+begin
+  if since >= until then
+    return;
+  elsif what = 'action_duration' then
+    return query
+      select s.step_id, histogram_of(array_agg(histogram_bin(a.duration_us)), array_agg(sign * a.samples))
+      from (
+        select e.subject_uuid, e.duration_us, 1 as samples from event e
+        where e.workflow_id = workflow and e.type = 'action.executed' and e.occurred_at >= since and e.occurred_at < until
+        union all
+        select q.subject_uuid, q.duration_us, -1 from event_queue q
+        where q.workflow_id = workflow and q.type = 'action.executed' and q.occurred_at >= since and q.occurred_at < until
+        union all
+        select s.step_uuid, p.duration_us, -1 from parked_action p join step s using (workflow_id, step_id)
+        where p.workflow_id = workflow and p.occurred_at >= since and p.occurred_at < until
+      ) a join step s on s.workflow_id = workflow and s.step_uuid = a.subject_uuid
+      group by s.step_id;
+    return;
+  elsif what in ('duration', 'conversion') then
+    return query
+      select b.subject_id, histogram_of(array_agg(b.bin), array_agg(sign * b.samples))
+      from (
+        select s.subject_id, histogram_bin(s.us) as bin, count(*)::int as samples
+        from samples_between(workflow, what, since, until) s group by 1, 2
+      ) b group by b.subject_id;
+    return;
+  elsif not exists (
+    select from execution e where e.workflow_id = workflow and e.enrolled_at >= since and e.enrolled_at < until
+  ) then
+    return;
+  end if;
+  return query
+    select b.subject_id, histogram_of(array_agg(b.bin), array_agg(sign * c.samples))
+    from (
+      select distinct h.subject_id, h.bin from histogram_bins h
+      where h.workflow_id = workflow and h.grain = 'day' and h.measure = what
+        and h.bucket between day_key((since at time zone zone)::date)
+          and day_key(((until - interval '1 microsecond') at time zone zone)::date)
+    ) b
+    cross join lateral (
+      select case what
+        when 'step_time' then (
+          select count(*) from execution_step s
+          where s.workflow_id = workflow and s.step_id = b.subject_id and s.completed_at is not null
+            and histogram_bin(greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))) = b.bin
+            and s.enrolled_at is not null and s.enrolled_at >= since and s.enrolled_at < until)
+        when 'cohort_duration' then (
+          select count(*) from execution e
+          where e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
+            and histogram_bin(microseconds(e.ended_at - e.enrolled_at)) = b.bin
+            and e.enrolled_at >= since and e.enrolled_at < until)
+        when 'cohort_conversion' then (
+          select count(*) from execution e
+          where e.workflow_id = workflow and e.converted_at is not null
+            and histogram_bin(microseconds(e.converted_at - e.enrolled_at)) = b.bin
+            and e.enrolled_at >= since and e.enrolled_at < until)
+        end::int as samples
+    ) c
+    where c.samples > 0
+    group by b.subject_id;
+end $$;
+
+-- sample_percentiles(workflow, what, since, until): percentiles exactly, for ranges that are not days of the account.
+-- The histograms of the nearest days, and of what lies between at either end, tell which bin each rank lies in, and the
+-- how manieth sample there it is; of that bin the samples are read, a hundredth of all. 30 days of a million
+-- executions: all samples of the steps took 970 ms.
 create or replace function sample_percentiles(workflow int, what measure, since timestamptz, until timestamptz)
 returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language plpgsql stable
 set search_path = weir, pg_temp
 set plan_cache_mode = force_generic_plan as $$
 declare
-  d           record := whole_days(workflow, since, until);
-  all_folded  boolean := what <> 'action_duration'
-    or not exists (select from event_queue q where q.workflow_id = workflow)
-      and not exists (select from parked_action p where p.workflow_id = workflow);
+  d  record := whole_days(workflow, since, until);
 begin
   return query
-  with counted as materialized (
-    select part.subject_id, part.bin, sum(part.samples) as samples
-    from (
-      select h.subject_id, (array_lower(h.samples, 1) + n.nth - 1)::smallint as bin, n.samples
-      from histograms(workflow, what, 'day', d.first_key, d.last_key, null) h
-      cross join lateral unnest(h.samples) with ordinality as n(samples, nth)
-      union all
-      select s.subject_id, histogram_bin(s.us), d.lower_sign
-      from samples_between(workflow, what, d.lower_since, d.lower_until, all_folded) s
-      union all
-      select s.subject_id, histogram_bin(s.us), d.upper_sign
-      from samples_between(workflow, what, d.upper_since, d.upper_until, all_folded) s
-    ) part group by part.subject_id, part.bin having sum(part.samples) > 0
-  ), ranked as (
-    select c.subject_id, c.bin, c.samples, sum(c.samples) over (partition by c.subject_id order by c.bin) as rank,
-      sum(c.samples) over (partition by c.subject_id) as total
-    from counted c
+  with part as (
+    select * from histograms(workflow, what, 'day', d.first_key, d.last_key, null)
+    union all
+    select * from end_histograms(workflow, what, d.lower_since, d.lower_until, d.lower_sign)
+    union all
+    select * from end_histograms(workflow, what, d.upper_since, d.upper_until, d.upper_sign)
+  ), total as materialized (
+    select part.subject_id, histogram_sum(part.samples) as samples from part group by part.subject_id
   ), wanted as materialized (
-    select r.subject_id, r.bin, rank_of.name, rank_of.nth - (r.rank - r.samples) as nth
-    from ranked r cross join lateral (values
-      ('p50', ceil(0.50 * r.total)), ('p95', ceil(0.95 * r.total)), ('p99', ceil(0.99 * r.total)),
-      ('fastest', 1), ('slowest', r.total)
-    ) as rank_of(name, nth)
-    where rank_of.nth <= r.rank and rank_of.nth > r.rank - r.samples
-  ), sample as (
-    select b.subject_id, b.bin, s.us, row_number() over (partition by b.subject_id, b.bin order by s.us) as nth
-    from (select distinct w.subject_id, w.bin from wanted w) b
-    cross join lateral samples_of_bin(workflow, what, b.subject_id, b.bin, since, until, all_folded) s
+    select t.subject_id, u.bin, u.nth, u.place
+    from total t cross join lateral histogram_ranks(t.samples) r
+    cross join lateral unnest(r.bins, r.nths) with ordinality as u(bin, nth, place)
   )
-  select w.subject_id,
-    max(s.us::float8) filter (where w.name = 'p50'), max(s.us::float8) filter (where w.name = 'p95'),
-    max(s.us::float8) filter (where w.name = 'p99'), max(s.us::float8) filter (where w.name = 'fastest'),
-    max(s.us::float8) filter (where w.name = 'slowest')
-  from wanted w join sample s on s.subject_id = w.subject_id and s.bin = w.bin and s.nth = w.nth
+  select w.subject_id, max(v.us::float8) filter (where place = 4), max(v.us::float8) filter (where place = 3),
+    max(v.us::float8) filter (where place = 2), max(v.us::float8) filter (where place = 5),
+    max(v.us::float8) filter (where place = 1)
+  from wanted w cross join lateral (
+    select s.us from samples_of_bin(workflow, what, w.subject_id, w.bin, since, until) s order by s.us offset w.nth - 1 limit 1
+  ) v
   group by w.subject_id;
 end $$;
 
@@ -328,7 +380,7 @@ begin
   with ranked as (
     select s.subject_id, percentile_disc(array[0.5, 0.95, 0.99]) within group (order by s.us) as p,
       min(s.us) as fastest, max(s.us) as slowest
-    from samples_between(workflow, what, since, until, false) s
+    from samples_between(workflow, what, since, until) s
     where only_version is null or s.version = only_version group by s.subject_id
   )
   select r.subject_id, p[1]::float8, p[2]::float8, p[3]::float8, r.fastest::float8, r.slowest::float8
@@ -368,17 +420,21 @@ end $$;
 
 -- definition_of(workflow, version): {"steps": […], "goals": […]} of a version; null where there is none.
 create or replace function definition_of(workflow int, version int) returns jsonb
-language sql stable
-return (select v.definition from weir.workflow_version v
-  where v.workflow_id = workflow and v.version = definition_of.version);
+language plpgsql stable as $$
+begin
+  return (select v.definition from weir.workflow_version v
+    where v.workflow_id = workflow and v.version = definition_of.version);
+end $$;
 
 -- newest_with(workflow, part, key, id): the step or goal as the newest version that has it says.
 create or replace function newest_with(workflow int, part text, key text, id uuid) returns jsonb
-language sql stable
-return (
-  select item from weir.workflow_version v, jsonb_array_elements(v.definition->part) as item
-  where v.workflow_id = workflow and item->>key = id::text
-  order by v.version desc limit 1);
+language plpgsql stable as $$
+begin
+  return (
+    select item from weir.workflow_version v, jsonb_array_elements(v.definition->part) as item
+    where v.workflow_id = workflow and item->>key = id::text
+    order by v.version desc limit 1);
+end $$;
 
 -- detail_since(zone, now): the first local date of which quarters of an hour, and executions, are promised.
 create or replace function detail_since(zone text, now timestamptz) returns date
@@ -533,6 +589,56 @@ begin
     group by r.bucket;
 end $$;
 
+-- reason_sums(workflow, grain, since, until, only_version): a row each reason of ends between two keys. Where it is of one
+-- grain, its partition is picked before the plan starts: to start up all of them takes longer than to read one.
+create or replace function reason_sums(
+  workflow int, grain grain, since timestamptz, until timestamptz, only_version int
+) returns table (reason text, cohort_ends bigint, ends bigint)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  if grain <> '15min' then
+    return query
+      select r.reason, sum(r.cohort_ends), sum(r.ends) from reason_rollup r
+      where r.workflow_id = workflow and r.grain = reason_sums.grain and r.bucket >= since and r.bucket < until
+        and (only_version is null or r.version = only_version)
+      group by r.reason;
+  else
+    return query
+      select r.reason, sum(p.sign * r.cohort_ends), sum(p.sign * r.ends)
+      from parts_of(workflow, grain, since, until) p
+      join reason_rollup r on r.workflow_id = workflow
+        and r.grain = p.grain and r.bucket >= p.first_key and r.bucket < p.last_key
+      where only_version is null or r.version = only_version
+      group by r.reason;
+  end if;
+end $$;
+
+-- goal_sums(workflow, grain, since, until, only_version): a row each goal, alike.
+create or replace function goal_sums(
+  workflow int, grain grain, since timestamptz, until timestamptz, only_version int
+) returns table (goal_id int, cohort_achieved bigint, cohort_first bigint, achieved bigint, first bigint)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  if grain <> '15min' then
+    return query
+      select r.goal_id, sum(r.cohort_achieved), sum(r.cohort_first), sum(r.achieved), sum(r.first) from goal_rollup r
+      where r.workflow_id = workflow and r.grain = goal_sums.grain and r.bucket >= since and r.bucket < until
+        and (only_version is null or r.version = only_version)
+      group by r.goal_id;
+  else
+    return query
+      select r.goal_id, sum(p.sign * r.cohort_achieved), sum(p.sign * r.cohort_first), sum(p.sign * r.achieved),
+        sum(p.sign * r.first)
+      from parts_of(workflow, grain, since, until) p
+      join goal_rollup r on r.workflow_id = workflow
+        and r.grain = p.grain and r.bucket >= p.first_key and r.bucket < p.last_key
+      where only_version is null or r.version = only_version
+      group by r.goal_id;
+  end if;
+end $$;
+
 -- totals(…): the sums that two ranges are compared by. since, until: keys of the grain. cut: an instant at
 -- which the range is broken off, null for its end; days before the cut's own are taken whole, then quarters
 -- of an hour, then single executions.
@@ -639,29 +745,20 @@ begin
     'past', compared,
     'reasons', (
       select coalesce(json_agg(to_json(x)), '[]') from (
-        select reason, sum(p.sign * case when cohort then cohort_ends else ends end) as count
-        from parts_of(r.workflow, r.grain, since, until) p
-        join reason_rollup t on t.workflow_id = r.workflow
-          and t.grain = p.grain and t.bucket >= p.first_key and t.bucket < p.last_key
-        where only_version is null or version = only_version
-        group by reason having sum(p.sign * case when cohort then cohort_ends else ends end) > 0
+        select reason, case when cohort then cohort_ends else ends end as count
+        from reason_sums(r.workflow, r.grain, since, until, only_version)
+        where case when cohort then cohort_ends else ends end > 0
         order by 2 desc, 1
       ) x),
     'goals', (
       select coalesce(json_agg(to_json(x)), '[]') from (
-        select g.goal_uuid as goal_id, achieved, first,
+        select g.goal_uuid as goal_id, case when cohort then sums.cohort_achieved else sums.achieved end as achieved,
+          case when cohort then sums.cohort_first else sums.first end as first,
           newest_with(r.workflow, 'goals', 'goal_id', g.goal_uuid)->>'name' as goal_name
-        from (
-          select goal_id, sum(p.sign * case when cohort then cohort_achieved else t.achieved end) as achieved,
-            sum(p.sign * case when cohort then cohort_first else t.first end) as first
-          from parts_of(r.workflow, r.grain, since, until) p
-          join goal_rollup t on t.workflow_id = r.workflow
-            and t.grain = p.grain and t.bucket >= p.first_key and t.bucket < p.last_key
-          where only_version is null or version = only_version
-          group by goal_id
-        ) sums join goal g on g.workflow_id = r.workflow and g.goal_id = sums.goal_id
-        where achieved > 0
-        order by achieved desc, g.goal_uuid
+        from goal_sums(r.workflow, r.grain, since, until, only_version) sums
+        join goal g on g.workflow_id = r.workflow and g.goal_id = sums.goal_id
+        where case when cohort then sums.cohort_achieved else sums.achieved end > 0
+        order by 2 desc, g.goal_uuid
       ) x),
     'duration', (select to_json(p) from percentiles(r.workflow,
       case when cohort then 'cohort_duration' else 'duration' end::measure,
@@ -738,8 +835,9 @@ begin
   end if;
   if changed = '{}' then
     return query
-      select v.step_id, sum(v.entered)::bigint, sum(v.completed)::bigint, sum(v.dropped_off)::bigint,
-        sum(v.goal_exits)::bigint, sum(v.left_after)::bigint, sum(v.visits)::bigint, sum(v.time_us)
+      -- A day's counts are int, and their sums bigint: of bigint, Postgres sums wider, in twice the time.
+      select v.step_id, sum(v.entered::int), sum(v.completed::int), sum(v.dropped_off::int), sum(v.goal_exits::int),
+        sum(v.left_after::int), sum(v.visits::int), sum(v.time_us)
       from step_day_sums v
       where v.workflow_id = workflow and v.bucket >= since and v.bucket < until
       group by v.step_id having sum(v.entered) > 0;
@@ -835,7 +933,7 @@ begin
   end if;
   if changed = '{}' then
     return query
-      select v.step_id, sum(v.executions)::bigint, sum(v.successes)::bigint, sum(v.duration_us)
+      select v.step_id, sum(v.executions::int), sum(v.successes::int), sum(v.duration_us)
       from action_day_sums v
       where v.workflow_id = workflow and v.bucket >= since and v.bucket < until
       group by v.step_id having sum(v.executions) > 0;

@@ -160,7 +160,8 @@ async function readAll(
     comparison: analytics!.comparison,
     steps: funnel!.funnel_steps,
     actions: actions!.actions,
-    workflows: list.workflows,
+    // The line of enrolments is drawn from the rollups.
+    workflows: list.workflows.map(({ daily_enrollments: _, ...row }) => row),
   };
 }
 
