@@ -126,13 +126,30 @@ export function formatMilliseconds(milliseconds: number | null): string {
   return formatSeconds(milliseconds === null ? null : milliseconds / 1_000);
 }
 
-function formatUnit(value: number, unit: string): string {
-  return new Intl.NumberFormat(LOCALE, {
+const unitOf = kept((unit) =>
+  new Intl.NumberFormat(LOCALE, {
     style: "unit",
     unit,
     unitDisplay: "narrow",
     maximumFractionDigits: 1,
-  }).format(value);
+  })
+);
+
+function formatUnit(value: number, unit: string): string {
+  return unitOf(unit).format(value);
+}
+
+/**
+ * Keeps what is made: making a formatter costs a hundred times as much as using it.
+ *
+ * @param make Of a zone or a unit, of which there are some hundred.
+ */
+export function kept<T>(make: (key: string) => T): (key: string) => T {
+  const made = new Map<string, T>();
+  return (key) => {
+    if (!made.has(key)) made.set(key, make(key));
+    return made.get(key)!;
+  };
 }
 
 /**
@@ -159,12 +176,14 @@ function atNoon(date: string): Date {
  * @returns E.g. `Nov 22`.
  */
 export function formatDayShort(date: string): string {
-  return new Intl.DateTimeFormat(LOCALE, {
-    month: "short",
-    day: "numeric",
-    timeZone: "UTC",
-  }).format(atNoon(date));
+  return dayShort.format(atNoon(date));
 }
+
+const dayShort = new Intl.DateTimeFormat(LOCALE, {
+  month: "short",
+  day: "numeric",
+  timeZone: "UTC",
+});
 
 /**
  * A local date with its weekday.
@@ -173,14 +192,16 @@ export function formatDayShort(date: string): string {
  * @returns E.g. `Sun, Nov 22, 2026`.
  */
 export function formatDay(date: string): string {
-  return new Intl.DateTimeFormat(LOCALE, {
-    weekday: "short",
-    year: "numeric",
-    month: "short",
-    day: "numeric",
-    timeZone: "UTC",
-  }).format(atNoon(date));
+  return day.format(atNoon(date));
 }
+
+const day = new Intl.DateTimeFormat(LOCALE, {
+  weekday: "short",
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  timeZone: "UTC",
+});
 
 /**
  * The local time that a bucket of a trend stands for.
@@ -259,13 +280,15 @@ const point = new Intl.NumberFormat(LOCALE, {
  * @returns E.g. `Oct 24 – Nov 22, 2026`.
  */
 export function formatRange(start: string, end: string): string {
-  return new Intl.DateTimeFormat(LOCALE, {
-    year: "numeric",
-    month: "short",
-    day: "numeric",
-    timeZone: "UTC",
-  }).formatRange(atNoon(start), atNoon(end));
+  return range.formatRange(atNoon(start), atNoon(end));
 }
+
+const range = new Intl.DateTimeFormat(LOCALE, {
+  year: "numeric",
+  month: "short",
+  day: "numeric",
+  timeZone: "UTC",
+});
 
 /**
  * An instant on the clock of a zone.
@@ -275,12 +298,16 @@ export function formatRange(start: string, end: string): string {
  * @returns E.g. `Nov 22, 2026, 2:03:22 PM`.
  */
 export function formatInstant(instant: string, timeZone: string): string {
-  return new Intl.DateTimeFormat(LOCALE, {
+  return clockOf(timeZone).format(new Date(instant));
+}
+
+const clockOf = kept((timeZone) =>
+  new Intl.DateTimeFormat(LOCALE, {
     dateStyle: "medium",
     timeStyle: "medium",
     timeZone,
-  }).format(new Date(instant));
-}
+  })
+);
 
 /**
  * A producer's own word, made readable.

@@ -5,6 +5,7 @@
  */
 
 import type { Preferences } from "../db/schema.ts";
+import { kept } from "./format.ts";
 
 /** Both dates included, `YYYY-MM-DD`. */
 export interface DateRange {
@@ -34,17 +35,21 @@ export const DEFAULT_PRESET: Preset = "30d";
  * @returns `YYYY-MM-DD`
  */
 export function localDate(now: Date, timeZone: string): string {
-  const parts = new Intl.DateTimeFormat("en", {
-    timeZone,
-    year: "numeric",
-    month: "2-digit",
-    day: "2-digit",
-  }).formatToParts(now);
+  const parts = calendarOf(timeZone).formatToParts(now);
   const part = new Map(parts.map(({ type, value }) => [type, value]));
   return `${part.get("year")!.padStart(4, "0")}-${part.get("month")}-${
     part.get("day")
   }`;
 }
+
+const calendarOf = kept((timeZone) =>
+  new Intl.DateTimeFormat("en", {
+    timeZone,
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+  })
+);
 
 /**
  * The dates of a preset.
