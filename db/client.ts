@@ -5,7 +5,7 @@
  */
 
 import postgres from "postgres";
-import { createLifeline } from "./lifeline.ts";
+import { createLifeline, type Lifeline } from "./lifeline.ts";
 import type { DatabaseRole } from "./roles.ts";
 
 /** A pool of connections, or one transaction of it. */
@@ -86,7 +86,20 @@ export function connect(url: string, options: ConnectOptions): Sql {
         : {}),
     },
   }) as Sql;
-  return lifeline.watch(sql) as Sql;
+  const watched = lifeline.watch(sql) as Sql;
+  states.set(watched, lifeline.state);
+  return watched;
+}
+
+const states = new WeakMap<object, Lifeline["state"]>();
+
+/**
+ * How busy a pool is.
+ *
+ * @param sql From {@linkcode connect}.
+ */
+export function stateOfPool(sql: Sql): ReturnType<Lifeline["state"]> {
+  return states.get(sql)?.() ?? { connections: 0, waiting: 0 };
 }
 
 /** Postgres is gone, going or full: class 08, 53 and 57P, and what the driver says. */

@@ -72,6 +72,8 @@ export interface Lifeline {
    * whoever reads them sees that nothing comes.
    */
   watch(sql: postgres.Sql): postgres.Sql;
+  /** Connections there are, and questions that wait for their answer. */
+  state(): { connections: number; waiting: number };
 }
 
 /** Since when, ms of the process. */
@@ -185,6 +187,7 @@ export function createLifeline(
       socket.once("close", () => sockets.delete(socket));
       return socket;
     },
+    state: () => ({ connections: sockets.size, waiting: waiting.size }),
     watch(sql) {
       async function end(options?: { timeout?: number }): Promise<void> {
         hasEnded = true;

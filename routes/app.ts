@@ -50,7 +50,7 @@ import { framing, sharedPages } from "./share.tsx";
 import { shares } from "./shares.ts";
 import { sharesForms, sharesPages } from "./shares_page.tsx";
 import { signIn } from "./sign_in.tsx";
-import { stream } from "./stream.ts";
+import { type Audience, stream, STREAM_LIMITS } from "./stream.ts";
 import { theme } from "./theme.ts";
 import { workflows } from "./workflows.ts";
 
@@ -104,6 +104,7 @@ export function createApp(deps: Deps): Hono {
   const reads = createReads(deps);
   const open = createOpenShares(deps);
   const again = createAgain(deps, requests);
+  const audience = { count: () => 0 };
   app.use(requests.middleware);
   app.use("/embed/*", framing);
   app.use(secureHeaders({
@@ -130,11 +131,11 @@ export function createApp(deps: Deps): Hono {
   app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
 
   app.route("/", health(deps));
-  app.route("/", metrics(deps, requests));
+  app.route("/", metrics(deps, requests, audience));
   app.route("/", openapi(deps));
   app.route("/", docs(deps));
   app.route("/assets", assets(deps));
-  app.route("/api/v1", api(deps, reads, open, again));
+  app.route("/api/v1", api(deps, reads, open, again, audience));
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
   app.route("/", sharedPages(deps, reads, open));
@@ -173,13 +174,14 @@ function api(
   reads: Reads,
   open: OpenShares,
   again: Again,
+  audience: Audience,
 ): Hono {
   const app = new Hono();
   app.use(limitsStrangers(deps));
   app.route("/events", events(deps));
   app.route("/workflows", workflows(deps));
   app.route("/workflows", analytics(deps, reads, again));
-  app.route("/workflows", stream(deps));
+  app.route("/workflows", stream(deps, STREAM_LIMITS, audience));
   app.route("/workflows", quality(deps, reads));
   app.route("/workflows", refresh(deps, reads));
   app.route("/workflows", executions(deps, reads));

@@ -5,13 +5,15 @@
  */
 
 import { Hono, type MiddlewareHandler } from "hono";
+import { type Sql, stateOfPool } from "../db/client.ts";
 import { readPipeline } from "../db/jobs.ts";
 import type { ReplicaState } from "../db/replica.ts";
 import type { Pipeline } from "../db/schema.ts";
-import { actionOf } from "./_access.ts";
+import { type AccessLog, actionOf } from "./_access.ts";
 import type { Cache } from "./_cache.ts";
 import type { Limiter } from "./_limit.ts";
 import type { Deps } from "./app.ts";
+import type { Audience } from "./stream.ts";
 
 /** Counts the requests of this process. */
 export interface RequestCounter {
@@ -67,11 +69,12 @@ export function createRequestCounter(): RequestCounter {
  * @returns The route; public, it tells nothing of anybody's data.
  */
 export function metrics(
-  { sql, reader, cache, limiter }: Pick<
+  { sql, slow, reader, cache, limiter, access }: Pick<
     Deps,
-    "sql" | "reader" | "cache" | "limiter"
+    "sql" | "slow" | "reader" | "cache" | "limiter" | "access"
   >,
   requests: RequestCounter,
+  audience: Audience,
 ): Hono {
   return new Hono().get("/metrics", async (c) => {
     const all = [
@@ -82,6 +85,7 @@ export function metrics(
         requests.rows(),
       ),
       ...edgeMetrics(cache, limiter),
+      ...processMetrics(access, audience, { web: sql, export: slow }),
       ...replicaMetrics(reader.state()),
     ];
     return c.body(all.map(metricText).join(""), 200, {
@@ -169,6 +173,40 @@ function edgeMetrics(cache: Cache, limiter: Limiter): Metric[] {
         { labels: { policy, verdict: "allowed" }, value: allowed },
         { labels: { policy, verdict: "refused" }, value: refused },
       ]),
+    ),
+  ];
+}
+
+function processMetrics(
+  access: AccessLog,
+  audience: Audience,
+  pools: Record<string, Sql>,
+): Metric[] {
+  const states = Object.entries(pools).map(([pool, sql]) => ({
+    labels: { pool },
+    ...stateOfPool(sql),
+  }));
+  return [
+    gauge("weir_streams", "Streams that this process has open", [
+      { value: audience.count() },
+    ]),
+    gauge(
+      "weir_pool_connections",
+      "Connections of this process to Postgres",
+      states.map(({ labels, connections }) => ({
+        labels,
+        value: connections,
+      })),
+    ),
+    gauge(
+      "weir_pool_waiting",
+      "Questions to Postgres that wait for their answer",
+      states.map(({ labels, waiting }) => ({ labels, value: waiting })),
+    ),
+    counter(
+      "weir_access_log_lost_total",
+      "Entries of the access log that were never written",
+      [{ value: access.lost() }],
     ),
   ];
 }

@@ -94,17 +94,25 @@ interface Stream {
   leave(): void;
 }
 
+/** How many streams are open, for whoever asks. */
+export interface Audience {
+  count(): number;
+}
+
 /**
  * @param deps Of the program.
  * @param limits Of a test; default: {@linkcode STREAM_LIMITS}.
+ * @param audience Is made to count the streams of this process.
  * @returns The route below `/api/v1/workflows`.
  */
 export function stream(
   deps: Deps,
   limits: StreamLimits = STREAM_LIMITS,
+  audience: Audience = { count: () => 0 },
 ): Hono<AuthEnv> {
   const topicOf = createTopics(deps);
   const streams = createStreams(deps, limits);
+  audience.count = streams.count;
   return new Hono<AuthEnv>().get(
     "/:id/analytics/stream",
     requires(deps, SCOPE),
@@ -330,7 +338,7 @@ function createStreams(
     one.controller.close();
   }
 
-  return { enter, open };
+  return { enter, open, count: () => streams.size };
 }
 
 function hasRoom({ controller, rest }: Stream): boolean {

@@ -125,8 +125,12 @@ dbTest(
       const line of [
         "weir_queued_events 1",
         "weir_audit_drift 0",
+        "weir_streams 0",
+        "weir_access_log_lost_total 0",
         'weir_scheduler{scheduler="worker"} 1',
         'weir_job_runs_total{job="a \\"job\\""} 7',
+        'weir_limited_total{policy="read",verdict="allowed"} 1',
+        'weir_cache_reads_total{found="loaded"} 0',
         'weir_http_requests_total{method="POST",route="/api/v1/events",status="202"} 1',
         'weir_http_requests_total{method="GET",route="/api/v1/workflows/:id",status="200"} 1',
         'weir_http_requests_total{method="GET",route="other",status="404"} 1',
@@ -134,6 +138,9 @@ dbTest(
     ) {
       ok(text.includes(`\n${line}\n`), `${line}\n${text}`);
     }
+    // The access log may be on its way just now.
+    match(text, /\nweir_pool_connections\{pool="web"\} [1-9]/);
+    match(text, /\nweir_pool_waiting\{pool="export"\} \d/);
     for (const line of text.trimEnd().split("\n")) {
       match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{.+\})? \d+(\.\d+)?(e-\d+)?)$/);
     }
