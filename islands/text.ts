@@ -542,6 +542,47 @@ export const PAGE_TEXT = {
     empty: "Nothing has happened in this range yet.",
   },
 
+  schedule: {
+    title: "By schedule",
+    lead:
+      "A report of each week or month, told to a webhook with a link to the file and a signature.",
+    secret:
+      "What is sent is signed with this secret, which is shown this once:",
+    what: (kind: string, every: string) =>
+      `${kind}, ${every[0]!.toLowerCase()}${every.slice(1)}`,
+    every: { week: "Every Monday", month: "Every first of the month" },
+    granularities: {
+      hourly: "By hour",
+      daily: "By day",
+      weekly: "By week",
+      monthly: "By month",
+    },
+    enabled: "On",
+    disabled: "Off",
+    next: (instant: string) => `next on ${instant}`,
+    deliveries: "The newest deliveries",
+    statuses: {
+      making: "the file is being made",
+      sending: "on its way",
+      delivered: "arrived",
+      failed: "given up",
+    },
+    send: "Send now",
+    enable: "Turn on",
+    remove: "Remove",
+    add: "Add one",
+    when: "When",
+    hour: "Hour",
+    url: "Webhook",
+    submit: "Add it",
+    problems: {
+      reports_full:
+        "This account has as many reports by schedule as it may. Remove one first.",
+      reports_busy:
+        "This report is being sent several times already. Wait for one of them.",
+    },
+  },
+
   signIn: {
     title: "Sign in",
     lead:

@@ -13,9 +13,11 @@ import {
   AnalyticsQuery,
   ExecutionsFilter,
   ExportQuery,
+  ReportOrder,
   Uuid,
   type Workflow,
 } from "../db/schema.ts";
+import { enableReport, listReports, removeReport } from "../db/reports.ts";
 import { readWorkflow } from "../db/workflows.ts";
 import ExportsIsland from "../islands/Exports.tsx";
 import { EXPORTS_TEXT, PAGE_TEXT, TEXT } from "../islands/text.ts";
@@ -27,15 +29,17 @@ import {
 } from "../islands/view.ts";
 import { type AuthEnv, granting, mayRead, requires } from "./_auth.ts";
 import { readBytes } from "./_body.ts";
-import { AppError } from "./_errors.ts";
+import { AppError, type ErrorCode } from "./_errors.ts";
 import { exportJobOf, isOver, queueExport } from "./_exports.ts";
 import { answerPage, Island, Page } from "./_page.tsx";
 import { zoneOf } from "./_reader.ts";
 import type { Reads } from "./_reads.ts";
+import { Schedule } from "./_schedule.tsx";
 import type { Deps } from "./app.ts";
 import { readView } from "./dashboard.tsx";
 import { ErrorPage } from "./error_page.tsx";
 import { chipsOf, Crumbs } from "./executions_page.tsx";
+import { orderReport, sendNow } from "./reports.ts";
 
 const WORDS = PAGE_TEXT.exports;
 
@@ -74,6 +78,8 @@ const Doing = z.discriminatedUnion("do", [
     kind: z.enum(Object.keys(KINDS) as [Kind, ...Kind[]]),
   }),
   z.object({ do: z.enum(["give_up", "again"]), job_id: Uuid }),
+  z.object({ do: z.literal("order") }),
+  z.object({ do: z.enum(["send", "enable", "remove"]), report_id: Uuid }),
 ]);
 
 type Params = Record<string, string>;
@@ -120,45 +126,105 @@ export function exportForms(deps: Deps, reads: Reads): Hono<AuthEnv> {
       const form = await readForm(c);
       const doing = Doing.safeParse(form);
       if (!doing.success) throw new AppError("invalid_request");
-      if (doing.data.do === "make") {
-        const problem = await make(viewer, id, doing.data.kind, form);
-        if (problem !== null) {
-          const workflow = await readWorkflow(sql, viewer.account_id, id);
-          return await answer(c, deps, workflow!, { params: form, ...problem });
-        }
-      } else {
-        const change = doing.data.do === "again" ? retryExport : cancelExport;
-        const { job_id } = doing.data;
-        const job = await change(sql, viewer.account_id, id, job_id);
-        if (job === null) throw new AppError("export_not_found");
+      const told = await act(viewer, id, doing.data, form);
+      if (told === null) {
+        const { pathname, search } = new URL(c.req.url);
+        return c.redirect(pathname + search, 303);
       }
-      const { pathname, search } = new URL(c.req.url);
-      return c.redirect(pathname + search, 303);
+      const workflow = await readWorkflow(sql, viewer.account_id, id);
+      // What went wrong is to be mended; what was done needs no second time.
+      const params = told.problem ? form : c.req.query();
+      return await answer(c, deps, workflow!, { params, ...told });
     },
   );
+
+  /** Does what a form says. Returns what the page must tell at once; `null`: nothing. */
+  async function act(
+    viewer: Grant,
+    id: string,
+    doing: z.infer<typeof Doing>,
+    form: Params,
+  ): Promise<Told | null> {
+    const { account_id } = viewer;
+    try {
+      switch (doing.do) {
+        case "make":
+          return await make(viewer, id, doing.kind, form);
+        case "order":
+          return await order(viewer, id, form);
+        case "send":
+          await sendNow(deps, viewer, id, doing.report_id);
+          return null;
+        case "enable":
+        case "remove": {
+          const of = [sql, account_id, id, doing.report_id] as const;
+          const found = doing.do === "remove"
+            ? await removeReport(...of)
+            : await enableReport(...of, deps.now());
+          if (!found) throw new AppError("report_not_found");
+          return null;
+        }
+        default: {
+          const change = doing.do === "again" ? retryExport : cancelExport;
+          const job = await change(sql, account_id, id, doing.job_id);
+          if (job === null) throw new AppError("export_not_found");
+          return null;
+        }
+      }
+    } catch (error) {
+      const words = error instanceof AppError
+        ? PROBLEMS[error.code]
+        : undefined;
+      if (words === undefined) throw error;
+      return {
+        problem: words,
+        status: (error as AppError).status as 409 | 429,
+      };
+    }
+  }
+
+  async function order(
+    viewer: Grant,
+    id: string,
+    { every, hour, format, url }: Params,
+  ): Promise<Told> {
+    const asked = ReportOrder.safeParse({ every, hour, format, url });
+    if (!asked.success) return refusal(asked.error);
+    const { secret } = await orderReport(deps, viewer, id, asked.data);
+    return { secret };
+  }
 
   async function make(
     viewer: Grant,
     id: string,
     kind: Kind,
     form: Params,
-  ): Promise<{ problem: string; status: 400 | 429 } | null> {
+  ): Promise<Told | null> {
     const asked = ExportQuery.safeParse(requestOf(kind, form));
-    if (!asked.success) {
-      const [issue] = asked.error.issues;
-      const where = issue!.path.join(".");
-      const message = where ? `${where}: ${issue!.message}` : issue!.message;
-      return { problem: WORDS.invalid(message), status: 400 };
-    }
-    try {
-      await queueExport(deps, viewer, id, asked.data);
-      return null;
-    } catch (error) {
-      if (!(error instanceof AppError) || error.status !== 429) throw error;
-      const code = error.code as keyof typeof WORDS.problems;
-      return { problem: WORDS.problems[code], status: 429 };
-    }
+    if (!asked.success) return refusal(asked.error);
+    await queueExport(deps, viewer, id, asked.data);
+    return null;
   }
+}
+
+/** What the page tells at once of what a form did. */
+interface Told {
+  problem?: string;
+  status?: 200 | 400 | 409 | 429;
+  secret?: string;
+}
+
+/** What the page says itself; other errors have a page of their own. */
+const PROBLEMS: Partial<Record<ErrorCode, string>> = {
+  ...WORDS.problems,
+  ...PAGE_TEXT.schedule.problems,
+};
+
+function refusal(error: z.core.$ZodError): Told {
+  const [issue] = error.issues;
+  const where = issue!.path.join(".");
+  const message = where ? `${where}: ${issue!.message}` : issue!.message;
+  return { problem: WORDS.invalid(message), status: 400 };
 }
 
 async function readForm(c: Context): Promise<Params> {
@@ -184,19 +250,15 @@ async function answer(
   c: Context<AuthEnv>,
   deps: Deps,
   workflow: Workflow,
-  { params, problem, status = 200 }: {
-    params: Params;
-    problem?: string;
-    status?: 200 | 400 | 429;
-  },
+  { params, problem, secret, status = 200 }: Told & { params: Params },
 ): Promise<Response> {
   const viewer = c.get("viewer");
   const zone = zoneOf(c, viewer.time_zone);
-  const rows = await listExports(
-    deps.sql,
-    viewer.account_id,
-    workflow.workflow_id,
-  );
+  const of = [deps.sql, viewer.account_id, workflow.workflow_id] as const;
+  const [rows, reports] = await Promise.all([
+    listExports(...of),
+    listReports(...of),
+  ]);
   const jobs = rows.map((row) => exportJobOf(row, deps.publicUrl));
   const { pathname, search } = new URL(c.req.url);
   const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);
@@ -235,6 +297,13 @@ async function answer(
           }}
         />
       </div>
+      <Schedule
+        reports={reports}
+        action={pathname + search}
+        zone={zone}
+        accountZone={viewer.time_zone}
+        secret={secret}
+      />
     </Page>,
     status,
   );

@@ -57,11 +57,14 @@ export async function makeTwins(
     create temp table twin as
     select x.execution_id, md5(x.execution_id::text || n)::uuid as twin_id
     from weir.execution x, generate_series(2, ${TWINS}) n where x.workflow_id = ${busy.id}`;
+  await sql`analyze twin`;
   for (const table of ["execution", "execution_step", "execution_goal"]) {
+    await sql.unsafe(`analyze weir.${table}`);
     await sql.unsafe(`
       insert into weir.${table}
-      select (jsonb_populate_record(x, jsonb_build_object('execution_id', t.twin_id))).*
-      from weir.${table} x join twin t using (execution_id) where x.workflow_id = ${busy.id}`);
+      select r.* from weir.${table} x join twin t using (execution_id),
+        lateral jsonb_populate_record(x, jsonb_build_object('execution_id', t.twin_id)) r
+      where x.workflow_id = ${busy.id}`);
     await sql.unsafe(`vacuum (analyze) weir.${table}`);
   }
 }

@@ -7,7 +7,7 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import type { Page } from "puppeteer-core";
 import { until } from "../harness.ts";
-import { textOf, type Visit, visit } from "./_browser.ts";
+import { shoot, textOf, type Visit, visit } from "./_browser.ts";
 import { CART } from "./_story.ts";
 
 const PATH = `/workflows/${CART}`;
@@ -87,6 +87,27 @@ export async function exportsInTrouble(
     await go(page, `${NEWEST} [value=give_up]`);
     match(await textOf(page, NEWEST), /Given up/);
     strictEqual(await page.$(`${NEWEST} a`), null);
+  });
+}
+
+/** A report by schedule: ordered, looked at, and sent no more. */
+export async function reportsBySchedule({ page, url }: Visit): Promise<void> {
+  await page(async (page) => {
+    await visit(page, `${url}${PATH}/exports`);
+    const section = "[aria-labelledby=schedule]";
+    await page.click(`${section} summary`);
+    await page.type(`${section} [name=url]`, "https://hooks.invalid/weir");
+    await go(page, `${section} [value=order]`);
+    match(await textOf(page, `${section} [role=alert]`), /whsec_/);
+    await go(page, `${section} [value=send]`);
+    // Nobody is there, and it says so when the page is asked again.
+    await until("it says why", async () => {
+      await page.goto(`${url}${PATH}/exports`);
+      return (await textOf(page, section)).includes("the host is not known");
+    });
+    await shoot(page, "schedule");
+    await go(page, `${section} [value=remove]`);
+    strictEqual(await page.$(`${section} .files li`), null);
   });
 }
 

@@ -31,6 +31,7 @@ import {
   exportsByMenu,
   exportsInTrouble,
   exportsWithoutScripts,
+  reportsBySchedule,
 } from "./_exports.ts";
 import { sharing } from "./_share.ts";
 import {
@@ -78,6 +79,7 @@ Deno.test("Pages", async (t) => {
       "tell how far a file is, what went wrong, and what to do then":
         exportsInTrouble,
       "have files made without scripts": exportsWithoutScripts,
+      "have a report sent by schedule": reportsBySchedule,
       "are light, and nothing in them moves": light,
       "say what to do where nothing is": emptyStates,
       "have no barrier that axe finds, and fit the screen": everyone,

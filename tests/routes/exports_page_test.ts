@@ -83,6 +83,40 @@ dbTest(
   },
 );
 
+dbTest("the page of exports looks after reports by schedule", async (world) => {
+  await put(world);
+  const browser = await signIn(world);
+  const listed = async () =>
+    (await send(world, "GET", `/api/v1/workflows/${WORKFLOW}/reports`)).json
+      .reports;
+  const fields = { do: "order", every: "month", hour: "7", format: "pdf" };
+  const wrong = await submit(world, browser, { ...fields, url: "ftp://a" });
+  strictEqual(wrong.status, 400);
+  match(wrong.text, /url: Must be https/);
+  const url = 'https://hooks.test/"><script>';
+  const ordered = await submit(world, browser, { ...fields, url });
+  strictEqual(ordered.status, 200, ordered.text);
+  match(ordered.text, /shown this once: <code>whsec_[\w+/=]{44}</);
+  doesNotMatch(ordered.text, /<script>/);
+  const [{ report_id, hour, every }] = await listed();
+  strictEqual(`${every} ${hour}`, "month 7");
+
+  await world.sql`
+    update weir.report set disabled_at = now(), reason = 'Cannot send: nobody answers'`;
+  const page = await send(world, "GET", PATH, { key: null, headers: browser });
+  match(page.text, /Cannot send: nobody answers/);
+  doesNotMatch(page.text, /whsec_/);
+  const act = async (name: string) =>
+    (await submit(world, browser, { do: name, report_id })).status;
+  strictEqual(await act("enable"), 303);
+  strictEqual((await listed())[0].disabled_at, null);
+  for (let i = 0; i < 3; i++) strictEqual(await act("send"), 303);
+  strictEqual(await act("send"), 429);
+  strictEqual((await listed())[0].deliveries.length, 3);
+  strictEqual(await act("remove"), 303);
+  strictEqual(await act("remove"), 404);
+});
+
 dbTest(
   "POST /workflows/{id}/exports says why nothing is made",
   async (world) => {
