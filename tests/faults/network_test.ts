@@ -48,7 +48,7 @@ dbTest(
     for (const weather of ["cut", "blackhole", "truncate", "delay"] as const) {
       ledger.slowestMs = 0;
       ledger.statuses.clear();
-      if (weather === "delay") proxy.delayMs = 300;
+      if (weather === "delay") proxy.delayMs = 100;
       else proxy.weather = weather;
       if (weather === "cut") proxy.cut();
       await burst();
