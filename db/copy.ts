@@ -59,6 +59,9 @@ export async function copyOut(
         if (controller.desiredSize! <= 0) rows.pause();
       });
       rows.on("end", () => {
+        // The driver pauses its socket at the last row as at any other, and would leave
+        // it so for the next query of this connection, for ever (3.4.9).
+        rows._read(0);
         if (!isOver) controller.close();
         isOver = true;
       });

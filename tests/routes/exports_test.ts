@@ -287,6 +287,29 @@ dbTest(
   },
 );
 
+dbTest(
+  "GET …/export leaves its connections as good as before, read whole",
+  async (world) => {
+    await put(world);
+    await world.sql.unsafe(`
+      drop function weir.export_executions;
+      create function weir.export_executions(account int, id uuid, filter jsonb, now timestamptz)
+      returns table (line text) language sql security definer set search_path = weir, pg_temp
+      as $$ select repeat('x', 1000) from generate_series(1, 4000) $$;
+      grant execute on function weir.export_executions to weir_web`);
+    // Each connection of the pool, several times: one that stayed paused would hang here.
+    for (let round = 0; round < 10; round++) {
+      const { text } = await send(
+        world,
+        "GET",
+        `${EXPORT}?format=csv&rows=executions`,
+        { headers: { "x-request-id": `round ${round}` } },
+      );
+      ok(text.length > 4_000_000);
+    }
+  },
+);
+
 async function ask(world: World, request: unknown): Promise<Answer> {
   return await send(world, "POST", `${PATH}/exports`, { json: request });
 }
