@@ -481,8 +481,9 @@ export type Unit = (typeof UNITS)[number];
 
 export const COMPARES = ["none", "previous", "year", "custom"] as const;
 
+// A range of the last days of 9999 would end at an instant that RFC 3339 cannot write.
 const LocalDate = z.iso.date()
-  .regex(/^(19|[2-9]\d)/, "Must be of the year 1900 or later")
+  .regex(/^(?!9999)(19|[2-9]\d)/, "Must be of the years 1900 to 9998")
   .meta({ format: "date" });
 
 /** Query of every read of a workflow's numbers. */

@@ -6,6 +6,7 @@ Deno.test("readSettings() needs nothing, and takes what is empty for not set", (
     HOST: "127.0.0.1",
     DATA_DIR: ".data",
     RATE_LIMIT_PER_MINUTE: 60,
+    REPORTS_TO_PRIVATE: false,
     SHARE_CACHE_SECONDS: 60,
     TRUSTED_PROXIES: 0,
     AUTH_AUDIENCE: "authenticated",
@@ -28,6 +29,7 @@ Deno.test("readSettings() takes what is right", () => {
       RATE_LIMIT_PER_MINUTE: "600",
       TRUSTED_PROXIES: "1",
       SHARE_CACHE_SECONDS: "10",
+      REPORTS_TO_PRIVATE: "true",
       AUTH_JWKS_URL: "http://localhost:1/auth/v1/.well-known/jwks.json",
     }),
     {
@@ -43,6 +45,7 @@ Deno.test("readSettings() takes what is right", () => {
       RATE_LIMIT_PER_MINUTE: 600,
       TRUSTED_PROXIES: 1,
       SHARE_CACHE_SECONDS: 10,
+      REPORTS_TO_PRIVATE: true,
       AUTH_AUDIENCE: "authenticated",
       AUTH_JWKS_URL: "http://localhost:1/auth/v1/.well-known/jwks.json",
     },
