@@ -33,8 +33,8 @@ const REQUESTS = Number(Deno.env.get("FUZZ_REQUESTS") ?? 2_500);
 
 const EXECUTION = "55555555-5555-4555-8555-555555555555";
 
-/** Nothing signs what the fuzzer sends, and ids of jobs and links are not guessed. */
-const ALWAYS_REFUSED = /\{(job|share)_id\}|\/webhooks\//;
+/** Nothing signs what the fuzzer sends, and ids of jobs, links and reports are not guessed. */
+const ALWAYS_REFUSED = /\{(job|share|report)_id\}|\/webhooks\//;
 
 /** Printed when a run fails; set it to see that run again. */
 const SEED = Number(Deno.env.get("FUZZ_SEED") ?? Date.now() % 2 ** 31);
