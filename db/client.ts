@@ -113,6 +113,16 @@ export function isOutage(code: unknown): boolean {
 }
 
 /**
+ * A migration came between: a deadlock with it, a lock that it holds, a function that it has just made anew. The
+ * statement has done nothing, and may be sent again.
+ */
+export function isOvertaken(thrown: unknown): boolean {
+  const { code, message } = (thrown ?? {}) as Record<string, unknown>;
+  return ["40P01", "55P03"].includes(String(code)) ||
+    code === "XX000" && /^cache lookup failed/.test(String(message));
+}
+
+/**
  * How long a connection that was lost or refused waits before it tries again. All
  * connections of a pool count their failures together, so that the driver's own
  * 3^failures would be at its 20 s after a restart of Postgres that took one.

@@ -8,7 +8,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import postgres from "postgres";
 import { z } from "zod";
-import { isOutage } from "../db/client.ts";
+import { isOutage, isOvertaken } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
 import { DetailExpired } from "../db/period.ts";
 import { actionOf } from "./_access.ts";
@@ -162,7 +162,9 @@ export function toAppError(thrown: unknown): AppError {
   }
   const code = (thrown as { code?: unknown } | null)?.code;
   if (code === "57014") return new AppError("query_timeout", { cause: thrown });
-  if (isOutage(code)) return new AppError("unavailable", { cause: thrown });
+  if (isOutage(code) || isOvertaken(thrown)) {
+    return new AppError("unavailable", { cause: thrown });
+  }
   if (code === "22023" && thrown instanceof postgres.PostgresError) {
     // The zones of our ICU and of this Postgres differ.
     return new AppError("invalid_request", {

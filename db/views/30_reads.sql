@@ -1,8 +1,16 @@
--- Their answers were jsonb.
-drop function if exists read_head(int, uuid, date, date, text, text, int, timestamptz);
-drop function if exists read_analytics(int, uuid, date, date, text, text, text, date, date, int, timestamptz);
-drop function if exists read_funnel(int, uuid, date, date, text, int, timestamptz);
-drop function if exists read_actions(int, uuid, date, date, text, int, timestamptz);
+-- Their answers were jsonb. Whoever is not, stays: a function that is dropped fails those who are calling it.
+do $$
+declare
+  f  regprocedure;
+begin
+  for f in
+    select oid from pg_proc where pronamespace = 'weir'::regnamespace
+      and proname in ('read_head', 'read_analytics', 'read_funnel', 'read_actions')
+      and pg_get_function_result(oid) ~ 'jsonb'
+  loop
+    execute format('drop function %s', f);
+  end loop;
+end $$;
 
 drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);

@@ -1,0 +1,237 @@
+/**
+ * During a deploy the processes of the release before serve on the new schema. What they
+ * call is kept in `tests/fixtures`, so that it needs neither them nor the history.
+ *
+ * @module
+ */
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { isOvertaken, type Sql } from "../../db/client.ts";
+import { fold } from "../../db/events.ts";
+import { migrate } from "../../db/migrate.ts";
+import { dbTest, startServer, until } from "../harness.ts";
+import { toAppError } from "../../routes/_errors.ts";
+import { enrolled } from "../routes/_requests.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** What the release before this one calls. */
+const BEFORE = new URL("../fixtures/functions_0.txt", import.meta.url);
+
+/** A function as those see it who call it by position, in this order in a line. */
+interface Signature {
+  role: string;
+  name: string;
+  /** Types of its parameters. */
+  takes: string[];
+  /** How many of them may be left out. */
+  optional: number;
+  gives: string;
+}
+
+/** What may be called by the role that serves, and what is named by our own programs. */
+async function signatures(sql: Sql): Promise<Signature[]> {
+  return [
+    ...await sql<Signature[]>`
+      select role, proname as name, pronargdefaults::int as optional,
+        array(select format_type(type, null) from unnest(proargtypes::oid[]) with ordinality as t (type, i) order by i) as takes,
+        pg_get_function_result(p.oid) as gives
+      from pg_proc p, unnest(array['weir_web', 'weir_work']) as role
+      where pronamespace = 'weir'::regnamespace and prokind = 'f' and has_function_privilege(role, p.oid, 'execute')
+      order by role, proname, takes`,
+  ];
+}
+
+async function namesCalled(): Promise<Set<string>> {
+  const names = new Set<string>();
+  for (const folder of ["db", "routes", "workers"]) {
+    for await (const { name } of Deno.readDir(new URL(folder, ROOT))) {
+      if (!/\.tsx?$/.test(name)) continue;
+      const text = await Deno.readTextFile(new URL(`${folder}/${name}`, ROOT));
+      for (const [, called] of text.matchAll(/\bweir\.(\w+)\s*\(/g)) {
+        names.add(called!);
+      }
+    }
+  }
+  return names;
+}
+
+function toLine({ role, name, takes, gives }: Signature): string {
+  return `${role} ${name}(${takes.join(", ")}) returns ${gives}`;
+}
+
+/** Without what a caller of before cannot know and may leave out. */
+function waysToCall(signature: Signature): string[] {
+  const { takes, optional } = signature;
+  return Array.from(
+    { length: optional + 1 },
+    (_, left) =>
+      toLine({ ...signature, takes: takes.slice(0, takes.length - left) }),
+  );
+}
+
+dbTest(
+  "functions that the last release calls are there, as it calls them",
+  async ({ sql }) => {
+    const now = await signatures(sql);
+    if (Deno.env.get("UPDATE")) {
+      const called = await namesCalled();
+      const lines = now.filter(({ role, name }) =>
+        role === "weir_web" || called.has(name)
+      ).map(toLine);
+      await Deno.writeTextFile(BEFORE, `${lines.join("\n")}\n`);
+    }
+    const before = (await Deno.readTextFile(BEFORE)).trim().split("\n");
+    ok(before.length >= 70, `${before.length} functions`);
+    const callable = new Set(now.flatMap(waysToCall));
+    const notes = await Deno.readTextFile(new URL("CHANGELOG.md", ROOT));
+    deepStrictEqual(
+      before.filter((line) =>
+        !callable.has(line) &&
+        // Only where operators are told to stop who calls it.
+        !notes.includes(`\`weir.${/ (\w+)\(/.exec(line)![1]}\` is gone`)
+      ),
+      [],
+      "see CONTRIBUTING.md, How to change a function",
+    );
+  },
+);
+
+Deno.test("a request that a migration overtook is asked to come again", () => {
+  for (
+    const error of [
+      { code: "40P01", message: "deadlock detected" },
+      { code: "XX000", message: "cache lookup failed for function 17503" },
+    ]
+  ) strictEqual(toAppError(error).code, "unavailable");
+  const bug = { code: "XX000", message: "unexpected chunk number 1" };
+  strictEqual(toAppError(bug).code, "internal");
+});
+
+/** The files of `db`, and what the next release might add to them. */
+async function makeNextRelease(): Promise<URL> {
+  const folder = new URL(`file://${await Deno.makeTempDir()}/`);
+  for (const name of ["migrations", "views"]) {
+    const from = new URL(`db/${name}/`, ROOT);
+    await Deno.mkdir(new URL(name, folder));
+    for await (const file of Deno.readDir(from)) {
+      await Deno.copyFile(
+        new URL(file.name, from),
+        new URL(`${name}/${file.name}`, folder),
+      );
+    }
+  }
+  await Deno.writeTextFile(
+    new URL("migrations/9999_next.sql", folder),
+    `create table next_thing (workflow_id int primary key, note text);
+     alter table workflow add column note text;
+     alter table workflow_rollup add column noted int not null default 0;`,
+  );
+  // One that takes more than before, at the end and with a default.
+  await Deno.writeTextFile(
+    new URL("views/94_next.sql", folder),
+    `do $$
+     declare
+       before  text := pg_get_functiondef('read_position'::regproc);
+     begin
+       drop function read_position();
+       execute replace(before, 'read_position()', 'read_position(note text default null)');
+     end $$;`,
+  );
+  return folder;
+}
+
+dbTest(
+  "a server of the last release serves while the schema becomes the next, and after",
+  async ({ sql, key, database_url }) => {
+    const next = await makeNextRelease();
+    await using server = await startServer({ DATABASE_URL: database_url });
+    const workflow_id = crypto.randomUUID();
+    const authorization = `Bearer ${key}`;
+    const failures: string[] = [];
+    let accepted = 0;
+    let reads = 0;
+    /** Who met the migration is asked to come again, which producers and pages do. */
+    let overtaken = 0;
+    let isOver = false;
+
+    function note(what: string, response: Response, text: string): void {
+      if (response.status === 503 && response.headers.has("retry-after")) {
+        overtaken++;
+      } else failures.push(`${what} ${response.status}: ${text}`);
+    }
+
+    async function write(): Promise<void> {
+      while (!isOver) {
+        const response = await fetch(`${server.url}/api/v1/events`, {
+          method: "POST",
+          headers: { authorization, "content-type": "application/json" },
+          body: JSON.stringify(enrolled({
+            id: crypto.randomUUID(),
+            execution_id: crypto.randomUUID(),
+            workflow_id,
+            occurred_at: new Date().toISOString(),
+          })),
+        });
+        const text = await response.text();
+        if (response.status === 202) accepted += JSON.parse(text).accepted;
+        else note("events", response, text);
+      }
+    }
+    async function read(): Promise<void> {
+      const today = new Date().toISOString().slice(0, 10);
+      const range = `start_date=${today}&end_date=${today}`;
+      const paths = [
+        "/readyz",
+        "/metrics",
+        "/api/v1/workflows",
+        `/api/v1/workflows/${workflow_id}/analytics?${range}`,
+        `/api/v1/workflows/${workflow_id}/executions?${range}&limit=5`,
+        `/api/v1/workflows/${workflow_id}/quality`,
+      ];
+      await until("it is known", () => accepted > 0);
+      while (!isOver) {
+        for (const path of paths) {
+          const response = await fetch(server.url + path, {
+            headers: { authorization },
+          });
+          const text = await response.text();
+          if (response.status === 200) reads++;
+          else note(path, response, text);
+        }
+      }
+    }
+    async function deploy(): Promise<void> {
+      try {
+        await until("it is read", () => reads > 20);
+        const ran = await migrate(sql, () => {}, next).catch((error) => {
+          // It is the migration itself that may lose a deadlock; then it is run again.
+          if (!isOvertaken(error.cause)) throw error;
+          return migrate(sql, () => {}, next);
+        });
+        ok(ran.includes("migrations/9999_next.sql"));
+        const [before, wanted] = [accepted + 20, reads + 40];
+        await until(
+          "it goes on",
+          () => accepted > before && reads > wanted,
+        );
+      } finally {
+        isOver = true;
+      }
+    }
+    await Promise.all([write(), read(), deploy()]);
+    await Deno.remove(next, { recursive: true });
+    deepStrictEqual(failures, []);
+    console.info(
+      `${accepted} events, ${reads} reads, ${overtaken} asked to come again`,
+    );
+    ok(overtaken <= 10, `${overtaken} of them met the migration`);
+
+    server.process.kill("SIGTERM");
+    strictEqual((await server.process.status).code, 0);
+    while (await fold(sql) > 0);
+    const [counted] = await sql`
+      select sum(enrolled)::int as enrolled from weir.workflow_rollup where grain = 'day'`;
+    strictEqual(counted!.enrolled, accepted);
+  },
+);
