@@ -1,0 +1,157 @@
+/**
+ * `db/citus.sql`, which spreads the schema over nodes: held against the rules of Citus
+ * where there is none, and run where there is one.
+ *
+ * @module
+ */
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { createAccount } from "../../db/access.ts";
+import { connect, type Sql } from "../../db/client.ts";
+import { fold } from "../../db/events.ts";
+import { migrate } from "../../db/migrate.ts";
+import { dbTest } from "../harness.ts";
+
+const SCRIPT = await Deno.readTextFile(
+  new URL("../../db/citus.sql", import.meta.url),
+);
+
+/** Tables of one workflow must lie together with this one. */
+const ANCHOR = "workflow_revision";
+
+/** Coordinator of a cluster, at an empty database with the extension and its nodes. */
+const CITUS_URL = Deno.env.get("TEST_CITUS_URL");
+
+/** Where the script wants a table to lie. */
+interface Placement {
+  name: string;
+  /** `null`: whole, on every node. */
+  by: string | null;
+  beside: string | null;
+}
+
+/** Runs the script with stand-ins for what Citus does, which note that they were called. */
+async function place(sql: Sql): Promise<Placement[]> {
+  await sql.unsafe(`
+    create table public.placed (name text, by text, beside text);
+    create function public.create_reference_table(name text) returns void language sql as $$
+      insert into public.placed select relname, null, null from pg_class where oid = name::regclass $$;
+    create function public.create_distributed_table(name text, by text, colocate_with text default null)
+    returns void language sql as $$
+      insert into public.placed select relname, by, colocate_with from pg_class where oid = name::regclass $$;`);
+  await sql.begin((tx) => tx.unsafe(SCRIPT));
+  return [...await sql<Placement[]>`select * from public.placed`];
+}
+
+/** An enrolment by SQL, and what is counted of it. */
+async function countOne(owner: Sql, work: Sql): Promise<number> {
+  const { account_uuid } = await createAccount(owner, "Spread", "UTC");
+  const workflow = crypto.randomUUID();
+  const event = {
+    workflow_id: workflow,
+    execution_id: crypto.randomUUID(),
+    contact_id: "ada",
+    occurred_at: new Date().toISOString(),
+  };
+  await owner`
+    select weir.record(${account_uuid}, ${
+    owner.json({ ...event, id: "1", type: "execution.enrolled", source: "api" })
+  }), weir.record(${account_uuid}, ${
+    owner.json({
+      ...event,
+      id: "2",
+      type: "step.entered",
+      step_id: crypto.randomUUID(),
+    })
+  })`;
+  while (await fold(work) > 0);
+  const [row] = await owner`
+    select sum(r.enrolled)::int as enrolled from weir.workflow_rollup r join weir.workflow using (workflow_id)
+    where workflow_uuid = ${workflow} and grain = 'day'`;
+  return row!.enrolled;
+}
+
+dbTest(
+  "db/citus.sql places every table once, as keys, foreign keys and triggers allow",
+  async ({ sql, work }) => {
+    const placed = await place(sql);
+    const spread = placed.filter(({ by }) => by !== null);
+    const everywhere = placed.filter(({ by }) => by === null)
+      .map(({ name }) => name);
+    for (const { name, by, beside } of spread) {
+      strictEqual(by, "workflow_id", name);
+      strictEqual(beside, name === ANCHOR ? null : ANCHOR, name);
+    }
+    const local = [...SCRIPT.matchAll(/^-- local: (.+)$/gm)]
+      .flatMap(([, names]) => names!.split(", "));
+
+    const tables = await sql<{ name: string; columns: string[] }[]>`
+      select relname as name, array(select attname::text from pg_attribute where attrelid = c.oid) as columns
+      from pg_class c
+      where relnamespace = 'weir'::regnamespace and relkind in ('r', 'p') and not relispartition`;
+    deepStrictEqual(
+      [...placed.map(({ name }) => name), ...local].sort(),
+      tables.map(({ name }) => name).sort(),
+    );
+
+    const names = spread.map(({ name }) => name);
+    const keys = await sql<{ key: string }[]>`
+      select indexrelid::regclass::text as key from pg_index join pg_class c on c.oid = indrelid
+      where indisunique and relnamespace = 'weir'::regnamespace and relname = any (${names})
+        and not exists (
+          select from pg_attribute where attrelid = indrelid and attname = 'workflow_id' and attnum = any (indkey))`;
+    deepStrictEqual([...keys], [], "a key without the workflow");
+
+    const links = await sql<{ from: string; to: string; columns: string[] }[]>`
+      select f.relname as from, t.relname as to,
+        array(select attname::text from pg_attribute where attrelid = conrelid and attnum = any (conkey)) as columns
+      from pg_constraint join pg_class f on f.oid = conrelid join pg_class t on t.oid = confrelid
+      where contype = 'f' and connamespace = 'weir'::regnamespace and conparentid = 0`;
+    ok(links.length >= 10);
+    deepStrictEqual(
+      links.filter(({ from, to, columns }) =>
+        !everywhere.includes(to) &&
+        !(local.includes(from) && local.includes(to)) &&
+        !(names.includes(from) && names.includes(to) &&
+          columns.includes("workflow_id"))
+      ),
+      [],
+      "a foreign key to what lies elsewhere",
+    );
+
+    const bad = await sql<{ what: string }[]>`
+      select 'trigger ' || tgname as what from pg_trigger join pg_class c on c.oid = tgrelid
+      where not tgisinternal and relnamespace = 'weir'::regnamespace
+      union all select 'exclusion ' || conname from pg_constraint
+      where contype = 'x' and connamespace = 'weir'::regnamespace
+      union all select 'identity ' || relname || '.' || attname from pg_attribute join pg_class c on c.oid = attrelid
+      where attidentity <> '' and atttypid <> 'bigint'::regtype and relkind in ('r', 'p')
+        and relname = any (${[...names, ...everywhere]})
+      union all select 'rule ' || rulename from pg_rewrite join pg_class c on c.oid = ev_class
+      where relkind in ('r', 'p') and relnamespace = 'weir'::regnamespace`;
+    deepStrictEqual([...bad], []);
+    strictEqual(await countOne(sql, work), 1, "one node counts as before");
+  },
+);
+
+Deno.test({
+  name: CITUS_URL
+    ? "db/citus.sql makes a Weir on Citus that counts"
+    : "db/citus.sql makes a Weir on Citus that counts (needs TEST_CITUS_URL)",
+  ignore: !CITUS_URL,
+  async fn() {
+    const options = { max: 2, statementTimeoutMs: 60_000 };
+    const sql = connect(CITUS_URL!, options);
+    const work = connect(CITUS_URL!, { ...options, role: "weir_work" });
+    try {
+      await migrate(sql);
+      await sql.begin((tx) => tx.unsafe(SCRIPT));
+      const [row] = await sql`
+        select count(distinct colocationid)::int as groups from pg_dist_partition where partmethod = 'h'`;
+      strictEqual(row!.groups, 1);
+      strictEqual(await countOne(sql, work), 1);
+    } finally {
+      await Promise.all([sql.end(), work.end()]);
+    }
+  },
+});
