@@ -199,6 +199,7 @@ export async function startEmbedded(
   options: EmbeddedOptions,
 ): Promise<Embedded> {
   const report = options.onProgress ?? (() => {});
+  if (!await mayRun()) return await joinOnly(options.dataDir);
   const runner = await findRunner();
   const dataDir = resolve(options.dataDir);
   // Root's runner must get through to its own directory below; ours is closed to others.
@@ -213,6 +214,25 @@ export async function startEmbedded(
   } finally {
     lock.close();
   }
+}
+
+async function mayRun(): Promise<boolean> {
+  return (await Deno.permissions.query({ name: "run" })).state === "granted";
+}
+
+/** May start nothing and hold nothing open: it lasts as long as those who may. */
+async function joinOnly(dataDir: string): Promise<Embedded> {
+  const access = await readAccess(dataDir);
+  if (!access || !await answers(access)) {
+    throw new Error(
+      `Cannot reach the embedded Postgres of "${dataDir}": run \`deno task start\` beside this, or set DATABASE_URL`,
+    );
+  }
+  return {
+    url: urlOf(access, "weir"),
+    started: false,
+    stop: () => Promise.resolve(),
+  };
 }
 
 async function useRunning(place: Place): Promise<Embedded | null> {

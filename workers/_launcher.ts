@@ -31,6 +31,7 @@ export async function launcherGone(
   pid: number = Deno.pid,
 ): Promise<AbortSignal> {
   const gone = new AbortController();
+  if (pid === Deno.pid && await read(pid) === null) return watchParent(gone);
   const chain = await findLaunchers(read, pid);
   if (chain.length < 2) return gone.signal;
 
@@ -46,6 +47,23 @@ export async function launcherGone(
     }
   }
   const timer = setInterval(look, POLL_MS);
+  Deno.unrefTimer(timer);
+  return gone.signal;
+}
+
+/**
+ * What is left where processes cannot be looked at, as under the tasks that are given
+ * few permissions: whether `deno task`, which sets `INIT_CWD`, is still our parent. It
+ * passes signals on, so this is for when it is killed; what is above it goes unseen.
+ */
+function watchParent(gone: AbortController): AbortSignal {
+  const parent = Deno.ppid;
+  if (Deno.env.get("INIT_CWD") === undefined) return gone.signal;
+  const timer = setInterval(() => {
+    if (Deno.ppid === parent) return;
+    clearInterval(timer);
+    gone.abort();
+  }, POLL_MS);
   Deno.unrefTimer(timer);
   return gone.signal;
 }

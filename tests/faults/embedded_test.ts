@@ -292,3 +292,29 @@ Deno.test({
     }
   },
 });
+
+/** The task, which may start nothing and write nowhere. */
+async function createAccount(DATA_DIR: string) {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", "account", "create", "Mine"],
+    cwd: new URL("../../", import.meta.url),
+    env: { DATA_DIR },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+Deno.test("startEmbedded() only joins where it may start nothing", () =>
+  withDataDir(async (dataDir) => {
+    const alone = await createAccount(dataDir);
+    strictEqual(alone.code, 1);
+    match(alone.err, /^Cannot reach the embedded Postgres .*deno task start/);
+    await using first = await startUser(dataDir);
+    const { code, out, err } = await createAccount(dataDir);
+    strictEqual(code, 0, err);
+    strictEqual(
+      await ask(first.url, "select account_uuid from weir.account"),
+      out.trim(),
+    );
+    await first.leave();
+  }));
