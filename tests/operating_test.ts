@@ -1,10 +1,30 @@
-import { deepStrictEqual, match, ok } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { parse } from "yaml";
 import { dbTest } from "./harness.ts";
 import { makePast } from "./db/_history.ts";
 import { send } from "./routes/_requests.ts";
 
 async function read(path: string): Promise<string> {
   return await Deno.readTextFile(new URL(`../${path}`, import.meta.url));
+}
+
+/** What a file for Docker Compose says of a service. */
+interface Service {
+  image?: string;
+  build?: string | { dockerfile_inline: string };
+  command?: string;
+  environment?: Record<string, string>;
+  healthcheck?: { test?: string[]; disable?: boolean };
+  depends_on?: Record<string, { condition: string }>;
+}
+
+/** A rule of Prometheus. */
+interface Rule {
+  alert: string;
+  expr: string;
+  for: string;
+  labels: { severity: string };
+  annotations: { summary: string; runbook: string };
 }
 
 /** Names of metrics in a text. */
@@ -26,14 +46,25 @@ dbTest(
     }
     JSON.parse(dashboard);
     const runbook = await read("docs/operating.md");
-    const names = [...alerts.matchAll(/- alert: (\w+)/g)].map(([, name]) =>
-      name!
-    );
-    ok(names.length >= 8);
-    for (const name of names) {
-      match(runbook, new RegExp(`^### ${name}$`, "m"));
-      ok(alerts.includes(`docs/operating.md#${name.toLowerCase()}`));
+    const { groups } = parse(alerts) as { groups: { rules: Rule[] }[] };
+    const rules = groups.flatMap(({ rules }) => rules);
+    ok(rules.length >= 8);
+    for (const { alert, labels, annotations, ...rule } of rules) {
+      match(runbook, new RegExp(`^### ${alert}$`, "m"));
+      strictEqual(
+        annotations.runbook,
+        `docs/operating.md#${alert.toLowerCase()}`,
+      );
+      ok(annotations.summary.length > 10, alert);
+      match(labels.severity, /^(critical|warning)$/);
+      match(rule.for, /^\d+[smh]$/);
+      ok(rule.expr.includes('up{job="weir"}') || metricsIn(rule.expr).length);
     }
+    // And none is explained that there is not.
+    deepStrictEqual(
+      [...runbook.matchAll(/^### (Weir\w+)$/gm)].map(([, name]) => name).sort(),
+      rules.map(({ alert }) => alert).sort(),
+    );
   },
 );
 
@@ -56,14 +87,45 @@ Deno.test("Dockerfile and compose.yaml name files, commands and settings that th
       .map(([, tag]) => tag)),
     new Set([version]),
   );
-  const compose = await read("compose.yaml");
+  const { services, volumes } = parse(await read("compose.yaml")) as {
+    services: Record<string, Service>;
+    volumes: Record<string, unknown>;
+  };
+  deepStrictEqual(
+    Object.keys(services).sort(),
+    ["migrate", "postgres", "redis", "upstash", "web", "worker"],
+  );
+  deepStrictEqual(Object.keys(volumes), ["postgres"]);
   const main = await read("main.ts");
-  for (const [, command] of compose.matchAll(/^ {4}command: (\w+)$/gm)) {
-    ok(main.includes(`  ${command}`), command);
-  }
   const settings = await read(".env.example");
-  for (const [, name] of compose.matchAll(/^ {6}([A-Z_]+): /gm)) {
-    if (/^(POSTGRES|SRH)_/.test(name!)) continue;
-    match(settings, new RegExp(`^#? ?${name}=`, "m"));
+  for (const [name, service] of Object.entries(services)) {
+    const { image, build, command, environment, depends_on } = service;
+    if (build === ".") {
+      ok(main.includes(`  ${command}`), `${name} runs ${command}`);
+      strictEqual(image, undefined);
+      for (const variable of Object.keys(environment!)) {
+        match(settings, new RegExp(`^#? ?${variable}=`, "m"));
+      }
+      const { hostname, pathname } = new URL(environment!.DATABASE_URL!);
+      deepStrictEqual([hostname, pathname], ["postgres", "/weir"]);
+      ok(environment!.UPSTASH_REDIS_REST_URL!.includes("//upstash:"));
+    } else {
+      const from = image ??
+        /^FROM (\S+)$/m.exec(
+          (build as Exclude<typeof build, string>)!
+            .dockerfile_inline,
+        )![1]!;
+      match(from, /^[a-z/-]+:\d+\.\d+(\.\d+)?$/, `${name} is not pinned`);
+    }
+    for (const [other, { condition }] of Object.entries(depends_on ?? {})) {
+      ok(services[other], `${name} waits for ${other}`);
+      // Whoever is waited for until it is well says whether it is.
+      if (condition === "service_healthy") {
+        ok(services[other]!.healthcheck!.test!.length >= 2, other);
+      }
+    }
   }
+  // The image's own asks by HTTP, which the worker does not speak.
+  strictEqual(services.web!.healthcheck, undefined);
+  deepStrictEqual(services.worker!.healthcheck, { disable: true });
 });
