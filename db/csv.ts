@@ -63,14 +63,15 @@ const COMPARED_COLUMNS = [
  * The trends as a table, one line a bucket.
  *
  * @param analytics What the API answers.
- * @param previous The same of the compared range; `null` for none.
+ * @param previous The trend of the compared range; `null` where it is not kept.
  * @returns Lines, the first with the names of the columns.
  */
 export function* analyticsCsv(
-  { trends, period }: Analytics,
-  previous: Analytics | null,
+  { trends, period, comparison }: Analytics,
+  previous: TrendPoint[] | null,
 ): Generator<string> {
-  yield csvLine([...COLUMNS, ...previous ? COMPARED_COLUMNS : []]);
+  const isCompared = comparison !== null;
+  yield csvLine([...COLUMNS, ...isCompared ? COMPARED_COLUMNS : []]);
   // Different contacts of two buckets do not add up.
   const addsUp = period.unit === "execution";
   let completed = 0;
@@ -95,7 +96,7 @@ export function* analyticsCsv(
       point.cohort_converted,
       point.in_progress,
       point.currently_active,
-      ...previous ? comparedCells(previous.trends[i]) : [],
+      ...isCompared ? comparedCells(previous?.[i]) : [],
     ]);
   }
 }

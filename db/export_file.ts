@@ -5,18 +5,12 @@
  * @module
  */
 
-import { readAnalytics } from "./analytics.ts";
 import type { Sql } from "./client.ts";
 import { copyOut, jsonLiteral, uuidLiteral } from "./copy.ts";
 import { analyticsCsv, BOM, framed } from "./csv.ts";
 import { readLive } from "./live.ts";
-import { comparedRange } from "./period.ts";
-import type {
-  Analytics,
-  AnalyticsQuery,
-  ExportQuery,
-  LiveNumbers,
-} from "./schema.ts";
+import { readPast } from "./page.ts";
+import type { AnalyticsQuery, ExportQuery, LiveNumbers } from "./schema.ts";
 
 /** A file that has begun. */
 export interface ExportFile {
@@ -97,7 +91,8 @@ export async function openExport(
     const body = streamOf([JSON.stringify(numbers), "\n"]);
     return { ...named, body, rows: () => null };
   }
-  const previous = await readPrevious(source, request);
+  const { sql, accountId, workflowUuid, now } = source;
+  const previous = await readPast(sql, accountId, workflowUuid, request, now);
   const lines = analyticsCsv(numbers.analytics, previous);
   const body = streamOf([request.bom === "true" ? BOM : "", ...lines]);
   return { ...named, body, rows: () => numbers.analytics.trends.length };
@@ -113,17 +108,6 @@ export async function readNumbers(
   query: AnalyticsQuery,
 ): Promise<Numbers | null> {
   return await readLive(sql, accountId, workflowUuid, query, now);
-}
-
-async function readPrevious(
-  { sql, accountId, workflowUuid, now }: ExportSource,
-  query: AnalyticsQuery,
-): Promise<Analytics | null> {
-  const past = comparedRange(query);
-  if (past === null) return null;
-  const range = { start_date: past.first, end_date: past.last };
-  const asked = { ...query, ...range, compare: "none" as const };
-  return await readAnalytics(sql, accountId, workflowUuid, asked, now);
 }
 
 const MEDIA_TYPES = {

@@ -56,7 +56,13 @@ export async function readPage(
   return { analytics, funnel, actions, distribution, past };
 }
 
-async function readPast(
+/**
+ * Reads the trend of the range that another is compared with.
+ *
+ * @returns `null` when none was asked for, or hours or contacts of then are not kept
+ * any more, though those of the range are.
+ */
+export async function readPast(
   sql: Sql,
   accountId: number,
   workflowUuid: string,
