@@ -304,6 +304,91 @@ printerTest("createPrinter() survives its browser", async (_world, printer) => {
   deepStrictEqual(await none.close(), undefined);
 });
 
+/** A browser that is somebody else's, and where it is spoken to. */
+async function startRemote() {
+  const folder = await Deno.makeTempDir();
+  const process = new Deno.Command(Deno.env.get("CHROMIUM_PATH")!, {
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      "--remote-debugging-port=0",
+      `--user-data-dir=${folder}`,
+      "about:blank",
+    ],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  let url = "";
+  await until("it listens", async () => {
+    const told = await Deno.readTextFile(`${folder}/DevToolsActivePort`)
+      .catch(() => "");
+    const [port, path] = told.split("\n");
+    if (path) url = `ws://127.0.0.1:${port}${path}`;
+    return url !== "";
+  });
+  return {
+    url,
+    process,
+    /** How many pages it has open, as it tells by itself. */
+    async pages(): Promise<number> {
+      const list = await fetch(
+        new URL("/json/list", url.replace("ws:", "http:")),
+      );
+      const isPage = ({ type }: { type: string }) => type === "page";
+      return (await list.json()).filter(isPage).length;
+    },
+    async [Symbol.asyncDispose]() {
+      try {
+        process.kill("SIGKILL");
+      } catch { /* It has ended already. */ }
+      await process.status;
+      await until(
+        "its folder is gone",
+        () =>
+          Deno.remove(folder, { recursive: true })
+            .then(() => true, () => false),
+      );
+    },
+  };
+}
+
+dbTest("a browser elsewhere prints, and stays", async (world) => {
+  let asked = 0;
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    () => {
+      asked += 1;
+      return new Response("secret");
+    },
+  );
+  await using remote = await startRemote();
+  const printer = createPrinter({ chromiumUrl: remote.url });
+  const { html } = await makeReport(world, 3);
+  const text = await poppler("pdftotext", await printer.print(html, NEVER));
+  ok(text.includes("Step 2"));
+  // This one resolves names: the page itself is what asks for nothing.
+  const to = `http://127.0.0.1:${server.addr.port}`;
+  await printer.print(
+    `<title>x</title><img src="${to}/1"><iframe src="${to}/2"></iframe><script>fetch("${to}/3")</script>`,
+    NEVER,
+  );
+  strictEqual(asked, 0);
+  await printer.close();
+  strictEqual(await remote.pages(), 1);
+
+  // It goes away amid a report, and does not come back: its job fails, the next may not.
+  const lost = createPrinter({ chromiumUrl: remote.url });
+  await lost.print(html, NEVER);
+  const job = lost.print(html, NEVER);
+  remote.process.kill("SIGKILL");
+  await rejects(job, PrintError);
+  await rejects(lost.print(html, NEVER), /cannot be reached/);
+  await lost.close();
+});
+
 /** Processes that we have started. */
 async function children(): Promise<number[]> {
   const path = `/proc/${Deno.pid}/task/${Deno.pid}/children`;
