@@ -21,8 +21,18 @@ export interface Access {
   filter: Record<string, unknown>;
   /** How many rows went out; `null` where an answer is not made of rows. */
   rows: number | null;
+  /** Which file went out. */
+  file: SentFile | null;
   status: number;
   request_id: string;
+}
+
+/** A file, or a part of it. */
+export interface SentFile {
+  /** That were sent. */
+  bytes: number;
+  /** Of the whole. */
+  sha256: string;
 }
 
 /**
@@ -43,6 +53,7 @@ export async function recordAccess(
     workflow: entry.workflow_id,
     filter: entry.filter,
     rows: entry.rows,
+    ...entry.file,
     status: entry.status,
     request: entry.request_id,
     age_ms: entry.age_ms,
@@ -70,6 +81,8 @@ interface AccessRow {
   workflow_uuid: string | null;
   filter: Record<string, unknown>;
   rows: number | null;
+  bytes: number | null;
+  sha256: string | null;
   status: number;
   request_id: string;
 }
@@ -90,7 +103,7 @@ export async function readAccessLog(
 ): Promise<AccessLogPage> {
   const before = query.cursor === undefined ? null : readCursor(query.cursor);
   const rows = await sql<AccessRow[]>`
-    select * from weir.read_access_log(${accountId}, ${query.user_id ?? null},
+    select * from weir.list_access_log(${accountId}, ${query.user_id ?? null},
       ${query.action ?? null}, ${query.workflow_id ?? null},
       ${query.since ?? null}::text::timestamptz, ${
     query.until ?? null

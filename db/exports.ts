@@ -120,6 +120,17 @@ export async function openSigned(
   return row.opened;
 }
 
+/** Finds whose job a link names that opens nothing; `null` where it names none. */
+export async function accountOfExport(
+  sql: Sql,
+  workflowUuid: string,
+  jobId: string,
+): Promise<number | null> {
+  const [row] = await sql<[{ account: number | null }]>`
+    select weir.account_of_export(${workflowUuid}, ${jobId}) as account`;
+  return row.account;
+}
+
 /** A job that a worker has taken. */
 export interface ClaimedExport {
   job: ExportRow;

@@ -365,6 +365,9 @@ export const AccessLogPage = z.strictObject({
     filter: z.record(z.string(), z.unknown()).describe("What was asked for"),
     rows: z.int().nullable()
       .describe("null where an answer is not made of rows"),
+    bytes: z.int().nullable()
+      .describe("That were sent; null but for files of jobs"),
+    sha256: z.string().nullable().describe("Of the whole file"),
     status: z.int(),
     request_id: z.string(),
   })).describe("The newest first"),

@@ -62,6 +62,10 @@ export type AccessLogPage = {
     filter: Record<string, unknown>;
     /** null where an answer is not made of rows */
     rows: number | null;
+    /** That were sent; null but for files of jobs */
+    bytes: number | null;
+    /** Of the whole file */
+    sha256: string | null;
     status: number;
     request_id: string;
   })[];

@@ -10,7 +10,12 @@
 import type { Context } from "hono";
 import { matchedRoutes } from "hono/route";
 import type { Grant } from "../db/access.ts";
-import { type Access, noteKeysUsed, recordAccess } from "../db/access_log.ts";
+import {
+  type Access,
+  noteKeysUsed,
+  recordAccess,
+  type SentFile,
+} from "../db/access_log.ts";
 import type { Sql } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
 
@@ -153,6 +158,8 @@ export interface AccessVariables {
   requestId: string;
   /** How many rows the answer has, where it is made of rows. */
   rows?: number;
+  /** Which file the answer is of. */
+  file?: SentFile;
   /** What was asked for, where it does not stand in the query. */
   filter?: Record<string, unknown>;
 }
@@ -161,11 +168,14 @@ export interface AccessVariables {
  * What a request did.
  *
  * @param c The request, answered.
+ * @param viewer Whose it was.
  */
 export function accessOf(
   c: Context<{ Variables: AccessVariables & { viewer: Grant } }>,
+  viewer: Pick<Grant, "account_id" | "user_id" | "credential"> = c.get(
+    "viewer",
+  ),
 ): Access {
-  const viewer = c.get("viewer");
   const id = c.req.param("id");
   return {
     account_id: viewer.account_id,
@@ -177,6 +187,7 @@ export function accessOf(
       : null,
     filter: c.get("filter") ?? filterOf(c.req.query()),
     rows: c.get("rows") ?? null,
+    file: c.get("file") ?? null,
     status: c.res.status,
     request_id: c.get("requestId"),
   };

@@ -16,6 +16,7 @@ import {
 } from "../db/access.ts";
 import type { Sql } from "../db/client.ts";
 import type { Preferences, Scope } from "../db/schema.ts";
+import type { Access } from "../db/access_log.ts";
 import { type AccessLog, accessOf, type AccessVariables } from "./_access.ts";
 import { AppError } from "./_errors.ts";
 import {
@@ -219,15 +220,30 @@ export function requires(
     // What producers report is in the tables itself.
     if (scope === "events:write") return;
     const access = accessOf(c);
-    if (scope !== "exports:write" || c.res.status >= 400) {
-      return deps.access.record(access);
-    }
-    await deps.access.recordFirst(access).catch(async (error) => {
-      await c.res.body?.cancel();
-      c.res = undefined;
-      throw error;
-    });
+    if (scope === "exports:write") await recordExport(deps, c, access);
+    else deps.access.record(access);
   };
+}
+
+/**
+ * Writes down that something is exported, before it goes out; what is refused, soon.
+ *
+ * @param deps Of the program.
+ * @param c The request, answered.
+ * @param access What it did.
+ * @throws When it cannot be written: then the answer is gone.
+ */
+export async function recordExport(
+  deps: Pick<AuthDeps, "access">,
+  c: Context,
+  access: Access,
+): Promise<void> {
+  if (access.status >= 400) return deps.access.record(access);
+  await deps.access.recordFirst(access).catch(async (error) => {
+    await c.res.body?.cancel();
+    c.res = undefined;
+    throw error;
+  });
 }
 
 /**

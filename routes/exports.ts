@@ -6,12 +6,13 @@
  * @module
  */
 
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type Next } from "hono";
 import { streamSSE } from "hono/streaming";
 import { z } from "zod";
 import type { Grant } from "../db/access.ts";
 import { countRows, openExport } from "../db/export_file.ts";
 import {
+  accountOfExport,
   cancelExport,
   type ExportRow,
   listExports,
@@ -25,10 +26,12 @@ import {
   ExportQuery,
   Uuid,
 } from "../db/schema.ts";
-import { type AuthEnv, credentialOf, requires } from "./_auth.ts";
+import { accessOf } from "./_access.ts";
+import { type AuthEnv, credentialOf, recordExport, requires } from "./_auth.ts";
 import { readJson } from "./_body.ts";
 import { AppError } from "./_errors.ts";
 import { exportJobOf, isOver, queueExport } from "./_exports.ts";
+import { addressOf, takeOrRefuse } from "./_limit.ts";
 import { parsed, valid } from "./_valid.ts";
 import type { Reads } from "./_reads.ts";
 import type { Deps } from "./app.ts";
@@ -58,7 +61,7 @@ interface Watched<Known> {
 
 /** @returns The routes below `/api/v1/workflows`. */
 export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
-  const { sql, slow, now, store, publicUrl, stopping } = deps;
+  const { sql, slow, now, store, publicUrl, stopping, trustedProxies } = deps;
   const writes = requires(deps, "exports:write");
   const app = new Hono<AuthEnv>();
   let watchers = 0;
@@ -92,6 +95,7 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
       });
       if (file === undefined) return c.body(null);
       if (file === null) throw new AppError("workflow_not_found");
+      c.set("rows", head.rows);
       return c.body(file.body, 200, {
         "content-type": file.mediaType,
         "content-disposition": `attachment; filename="${file.name}"`,
@@ -178,7 +182,7 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
     async (c, next) =>
       c.req.query("signature") === undefined
         ? await writes(c, next)
-        : await next(),
+        : await byLink(c, next),
     valid("param", ExportPath),
     async (c) => {
       const { id, job_id } = c.req.valid("param");
@@ -187,13 +191,32 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
         const job = await findJob(c, readExport, { id, job_id });
         return await download(c, c.get("viewer").account_id, job);
       }
-      if (!/^[0-9a-f]{64}$/.test(signature)) throw new AppError("link_expired");
-      const opened = await openSigned(sql, id, job_id, signature, now());
-      if (opened === null) throw new AppError("link_expired");
+      const opened = /^[0-9a-f]{64}$/.test(signature)
+        ? await openSigned(sql, id, job_id, signature, now())
+        : null;
+      if (opened === null) {
+        // Whoever tries many would fill the access log of its account.
+        await takeOrRefuse(deps, "stranger", addressOf(c, trustedProxies));
+        throw new AppError("link_expired");
+      }
       return await download(c, opened.account_id, opened.job);
     },
   );
   return app;
+
+  /** Writes down what a link did, for the account whose job it names. */
+  async function byLink(c: Context<AuthEnv>, next: Next): Promise<void> {
+    await next();
+    if (c.res.status === 429) return;
+    const path = ExportPath.safeParse(c.req.param());
+    if (!path.success) return;
+    const { id, job_id } = path.data;
+    const account_id = await accountOfExport(sql, id, job_id);
+    if (account_id === null) return;
+    const credential = `link of export ${job_id}`;
+    const access = accessOf(c, { account_id, user_id: null, credential });
+    await recordExport(deps, c, access);
+  }
 
   function watch<Known>(c: Context, known: Known, watched: Watched<Known>) {
     if (watchers >= WATCHERS_MAX) throw new AppError("streams_full");
@@ -248,11 +271,12 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
   }
 
   async function download(
-    c: Context,
+    c: Context<AuthEnv>,
     accountId: number,
     job: ExportRow,
   ): Promise<Response> {
     const { file, expires_at } = job;
+    c.set("filter", job.request);
     if (file === null) throw new AppError("export_not_done");
     const isGone = Date.parse(expires_at!) <= now().getTime();
     if (isGone || !await store.has(accountId, job)) {
@@ -281,6 +305,8 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
       throw new AppError("range_not_satisfiable");
     }
     const [from, until] = range ?? [0, file.bytes];
+    if (file.rows !== null) c.set("rows", file.rows);
+    c.set("file", { bytes: until - from, sha256: file.sha256 });
     return c.body(
       store.read(accountId, job, from, until),
       range ? 206 : 200,

@@ -85,36 +85,39 @@ end $$;
 
 -- record_access(entries): adds to the access log.
 --
--- entries  JSON array of {account, user, credential, action, workflow, filter, rows, status, request, age_ms}
+-- entries  JSON array of {account, user, credential, action, workflow, filter, rows, bytes, sha256, status, request,
+--          age_ms}
 -- Callers  the access log's writer, many entries at once. Repeat: doubles them.
 create or replace function record_access(entries json) returns void
 language plpgsql security definer
 set search_path = weir, pg_temp as $$
 begin
-  insert into access_log (at, account_id, user_id, credential, action, workflow_uuid, filter, rows, status, request_id)
+  insert into access_log (at, account_id, user_id, credential, action, workflow_uuid, filter, rows, bytes, sha256,
+    status, request_id)
   select now() - least(greatest(e.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
-    e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.status, e.request
+    e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.bytes, e.sha256, e.status, e.request
   from json_to_recordset(entries) as e(account int, "user" text, credential text, action text, workflow uuid,
-    filter jsonb, rows bigint, status smallint, request text, age_ms float8)
+    filter jsonb, rows bigint, bytes bigint, sha256 text, status smallint, request text, age_ms float8)
   where e.account is not null;
 end $$;
 
--- read_access_log(account, …): the newest first, after a place on the way back if one is given. Filters that
+-- list_access_log(account, …): the newest first, after a place on the way back if one is given. Filters that
 -- are null hold nothing back.
 -- Callers: readAccessLog() of db/access_log.ts.
-create or replace function read_access_log(
+create or replace function list_access_log(
   account int, only_user text, only_action text, only_workflow uuid, since timestamptz, until timestamptz,
   before_at timestamptz, before_id bigint, most int
 ) returns table (
   access_id bigint, at text, user_id text, credential text, action text, workflow_uuid uuid, filter jsonb,
-  rows bigint, status smallint, request_id text
+  rows bigint, bytes bigint, sha256 text, status smallint, request_id text
 )
 language plpgsql stable security definer
 set plan_cache_mode = force_custom_plan
 set search_path = weir, pg_temp as $$
 begin
   return query
-  select l.access_id, iso_instant(l.at), l.user_id, l.credential, l.action, l.workflow_uuid, l.filter, l.rows, l.status, l.request_id
+  select l.access_id, iso_instant(l.at), l.user_id, l.credential, l.action, l.workflow_uuid, l.filter, l.rows,
+    l.bytes, l.sha256, l.status, l.request_id
   from access_log l
   where l.account_id = account
     and l.at >= coalesce(since, '-infinity') and l.at < coalesce(until, 'infinity')
@@ -123,6 +126,23 @@ begin
     and (only_action is null or l.action = only_action)
     and (only_workflow is null or l.workflow_uuid = only_workflow)
   order by l.at desc, l.access_id desc limit most;
+end $$;
+
+-- read_access_log(account, …): the same without files.
+-- Callers: servers of the release before, so it goes with the next one.
+create or replace function read_access_log(
+  account int, only_user text, only_action text, only_workflow uuid, since timestamptz, until timestamptz,
+  before_at timestamptz, before_id bigint, most int
+) returns table (
+  access_id bigint, at text, user_id text, credential text, action text, workflow_uuid uuid, filter jsonb,
+  rows bigint, status smallint, request_id text
+)
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select l.access_id, l.at, l.user_id, l.credential, l.action, l.workflow_uuid, l.filter, l.rows, l.status, l.request_id
+  from list_access_log(account, only_user, only_action, only_workflow, since, until, before_at, before_id, most) l;
 end $$;
 
 -- drop_access_months(horizon): drops months of the access log that ended by then. Returns how many.

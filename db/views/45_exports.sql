@@ -173,6 +173,13 @@ return (
     -- Digests of digests: how long it takes to compare them tells nothing.
     and sha256(convert_to(export_signature(j.secret, j.job_id, j.expires_at), 'UTF8')) = sha256(convert_to(signature, 'UTF8')));
 
+-- account_of_export(id, job): whose job it is, for the access log to tell that its link was refused; null without one.
+create or replace function account_of_export(id uuid, job uuid) returns int
+language sql stable security definer
+set search_path = weir, pg_temp
+return (
+  select j.account_id from export_job j join workflow w using (workflow_id) where j.job_id = job and w.workflow_uuid = id);
+
 -- cancel_export(account, id, job): ends a job that is not done. Returns it as it is now; null without one.
 create or replace function cancel_export(account int, id uuid, job uuid) returns json
 language plpgsql security definer

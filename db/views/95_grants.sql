@@ -11,13 +11,13 @@ declare
     -- of an account
     'record_events', 'put_workflow', 'workflow_head', 'read_workflow', 'workflow_listing', 'read_analytics',
     'read_contacts', 'read_funnel', 'read_contact_funnel', 'read_actions', 'ask_refresh', 'read_refresh',
-    'read_access_log', 'read_distribution', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
+    'read_access_log', 'list_access_log', 'read_distribution', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
     'read_quality', 'note_refusals', 'next_change', 'read_preferences', 'write_preferences',
     'export_head', 'export_executions', 'export_execution_rows', 'request_export', 'list_exports', 'read_export',
     'cancel_export', 'retry_export', 'read_export_chunk', 'create_share', 'list_shares', 'revoke_share',
     'add_report', 'list_reports', 'remove_report', 'enable_report', 'send_report',
     -- of whoever has the secret
-    'find_key', 'find_webhook', 'find_session', 'find_sign_in_link', 'begin_session', 'end_session', 'open_export',
+    'find_key', 'find_webhook', 'find_session', 'find_sign_in_link', 'begin_session', 'end_session', 'open_export', 'account_of_export',
     'find_share',
     -- of nobody's data
     'find_account', 'note_keys_used', 'record_access', 'read_pipeline', 'read_position',

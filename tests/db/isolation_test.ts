@@ -77,6 +77,8 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
     sql`select * from weir.read_refresh(${account}, ${workflow}, ${job})`,
   read_access_log: (sql, { account }) =>
     sql`select * from weir.read_access_log(${account}, null, null, null, null, null, null, null, 10)`,
+  list_access_log: (sql, { account }) =>
+    sql`select * from weir.list_access_log(${account}, null, null, null, null, null, null, null, 10)`,
   read_revision: async (sql, { account, workflow }) =>
     (await sql<{ revision: number | null }[]>`
       select weir.read_revision(${account}, ${workflow}) as revision`)
@@ -216,6 +218,7 @@ const OF_NO_ACCOUNT = [
   "begin_session",
   "end_session",
   "open_export",
+  "account_of_export",
   "find_share",
   "find_account",
   "note_keys_used",

@@ -70,6 +70,8 @@ dbTest(
       workflow_id: WORKFLOW,
       filter: Object.fromEntries(new URLSearchParams(RANGE)),
       rows: null,
+      bytes: null,
+      sha256: null,
       status: 403,
     });
     deepStrictEqual([list!.rows, list!.filter], [1, { limit: "7" }]);
@@ -164,6 +166,7 @@ dbTest(
       workflow_id: null,
       filter: {},
       rows: null,
+      file: null,
       status: 200,
       request_id: "r",
     };

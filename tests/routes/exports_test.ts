@@ -446,6 +446,79 @@ dbTest(
 );
 
 dbTest(
+  "the access log tells which file went out, by which link, and what a link was refused",
+  async (world) => {
+    await makePast(world);
+    const request = { format: "csv", rows: "executions", ...RANGE_JSON };
+    const { job_id } = (await ask(world, request)).json;
+    await work(world);
+    const path = `${PATH}/exports/${job_id}`;
+    const { json } = await send(world, "GET", path);
+    const { bytes, sha256, rows } = json.file;
+    const link = new URL(json.file.download_url);
+    const open = async (
+      headers: Record<string, string> = {},
+      pathname = link.pathname,
+      search = link.search,
+    ) => {
+      const answer = await send(world, "GET", pathname + search, {
+        key: null,
+        headers,
+      });
+      return answer.status;
+    };
+    const other = link.pathname.replace(job_id, crypto.randomUUID());
+    strictEqual(await open(), 200);
+    strictEqual(await open({ range: "bytes=0-9" }), 206);
+    strictEqual(await open({ "if-none-match": `"${sha256}"` }), 304);
+    strictEqual(await open({}, link.pathname, "?signature=x"), 403);
+    strictEqual(await open({}, other), 403);
+    await send(world, "GET", `${path}/download`);
+    const direct = new URLSearchParams(request);
+    await send(world, "GET", `${EXPORT}?${direct}`);
+
+    const action = "GET /api/v1/workflows/:id/exports/:job_id/download";
+    const log = `/api/v1/access-log?action=${encodeURIComponent(action)}`;
+    // deno-lint-ignore no-explicit-any
+    let entries: any[] = [];
+    await until("all are logged", async () => {
+      entries = (await send(world, "GET", log)).json.entries;
+      return entries.length >= 5;
+    });
+    const credential = `link of export ${job_id}`;
+    const filter = { attribution: "cohort", ...request };
+    const whole = { credential, filter, rows, bytes, sha256, status: 200 };
+    const none = { ...whole, rows: null, bytes: null, sha256: null };
+    const seen = entries.map((entry) =>
+      Object.fromEntries(Object.keys(whole).map((name) => [name, entry[name]]))
+    ).sort((a, b) => a.status - b.status || b.bytes - a.bytes);
+    const byKey = seen.splice(
+      seen.findIndex(({ credential }) => /^key:/.test(credential)),
+      1,
+    )[0]!;
+    deepStrictEqual({ ...byKey, credential }, whole);
+    deepStrictEqual(seen, [
+      whole,
+      { ...whole, bytes: 10, status: 206 },
+      { ...none, status: 304 },
+      { ...none, filter: {}, status: 403 },
+    ]);
+    for (const entry of entries) strictEqual(entry.workflow_id, WORKFLOW);
+    const atOnce = await send(
+      world,
+      "GET",
+      `/api/v1/access-log?action=${
+        encodeURIComponent("GET /api/v1/workflows/:id/analytics/export")
+      }`,
+    );
+    deepStrictEqual(
+      atOnce.json.entries.map(({ rows, bytes }: typeof whole) => [rows, bytes]),
+      [[rows, null]],
+    );
+  },
+);
+
+dbTest(
   "POST …/exports limits what an account has open and keeps",
   async (world) => {
     await put(world);
