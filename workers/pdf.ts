@@ -4,6 +4,7 @@
  * @module
  */
 
+import { tmpdir } from "node:os";
 import type { Browser, Page } from "puppeteer-core";
 import { PrintError } from "./export.ts";
 
@@ -75,7 +76,7 @@ interface Press {
   browser: Browser;
   prints: number;
   /** Where it keeps what it need not keep. */
-  folder: string | null;
+  folder: Folder | null;
 }
 
 /**
@@ -186,7 +187,8 @@ async function open(options: PrinterOptions): Promise<Press> {
     return { browser, prints: 0, folder: null };
   }
   const executablePath = options.chromiumPath ?? await findBrowser();
-  const folder = await Deno.makeTempDir({ prefix: "weir-print-" });
+  await sweep().catch(() => {});
+  const folder = await makeFolder();
   try {
     const browser = await puppeteer.launch({
       executablePath,
@@ -194,13 +196,13 @@ async function open(options: PrinterOptions): Promise<Press> {
       // No port that others could reach.
       pipe: true,
       args: ARGS,
-      userDataDir: folder,
+      userDataDir: `${folder.path}/${PROFILE}`,
       timeout: LAUNCH_MS_MAX,
       protocolTimeout: DEADLINE_MS,
     });
     return { browser, prints: 0, folder };
   } catch (cause) {
-    await Deno.remove(folder, { recursive: true }).catch(() => {});
+    await removeFolder(folder);
     throw new PrintError("Cannot print: the browser does not start", { cause });
   }
 }
@@ -217,7 +219,61 @@ async function shut({ browser, folder }: Press): Promise<void> {
   } finally {
     clearTimeout(killed);
   }
-  if (folder) await Deno.remove(folder, { recursive: true }).catch(() => {});
+  if (folder) await removeFolder(folder);
+}
+
+/** A folder that is in use for as long as its file is locked: that ends with us. */
+interface Folder {
+  path: string;
+  lock: Deno.FsFile;
+}
+
+const FOLDER_PREFIX = "weir-print-";
+
+/** In a folder: what its browser writes. */
+const PROFILE = "profile";
+
+/** In a folder: the file whose lock says that it is in use. */
+const LOCK = "lock";
+
+async function makeFolder(): Promise<Folder> {
+  const path = await Deno.makeTempDir({ prefix: FOLDER_PREFIX });
+  const lock = await Deno.create(`${path}/unlocked`);
+  await lock.lock(true);
+  // Nobody ever sees it by its name and free while it is in use.
+  await Deno.rename(`${path}/unlocked`, `${path}/${LOCK}`);
+  return { path, lock };
+}
+
+/** What a browser that has not ended yet writes again is swept by the next printer. */
+async function removeFolder({ path, lock }: Folder): Promise<void> {
+  const recursive = { recursive: true };
+  try {
+    await Deno.remove(`${path}/${PROFILE}`, recursive).catch(ignoreMissing);
+    await Deno.remove(path, recursive);
+  } catch {
+    /* The lock is there still, and nobody has it. */
+  } finally {
+    lock.close();
+  }
+}
+
+/** Removes the folders of printers that were killed. */
+async function sweep(): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(tmpdir())) {
+    if (!isDirectory || !name.startsWith(FOLDER_PREFIX)) continue;
+    const path = `${tmpdir()}/${name}`;
+    // One that is just being made has none.
+    const lock = await Deno.open(`${path}/${LOCK}`, { write: true })
+      .catch(() => null);
+    if (lock === null) continue;
+    if (await lock.tryLock(true)) await removeFolder({ path, lock });
+    else lock.close();
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 async function printPage(browser: Browser, html: string): Promise<Uint8Array> {

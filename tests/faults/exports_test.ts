@@ -16,11 +16,11 @@ const PATH = `/api/v1/workflows/${WORKFLOW}/exports`;
 const EXECUTIONS = 300;
 
 /** A worker of its own process. */
-function startWorker({ database_url }: World) {
+function startWorker({ database_url }: World, TMPDIR: string) {
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", "main.ts", "work"],
     cwd: new URL("../../", import.meta.url),
-    env: { DATABASE_URL: database_url, LOG_LEVEL: "error" },
+    env: { DATABASE_URL: database_url, LOG_LEVEL: "error", TMPDIR },
     stdin: "null",
     stdout: "null",
     stderr: "null",
@@ -32,6 +32,22 @@ function startWorker({ database_url }: World) {
       } catch { /* It has ended already. */ }
       await process.status;
     },
+  };
+}
+
+/** Where workers keep what they need not keep. */
+async function makeTemporary() {
+  const folder = await Deno.makeTempDir();
+  return {
+    folder,
+    printers: async () =>
+      (await Array.fromAsync(Deno.readDir(folder)))
+        .filter(({ name }) => name.startsWith("weir-print-")),
+    // The browser of the last one may not have ended yet.
+    [Symbol.asyncDispose]: () =>
+      until("it is gone", () =>
+        Deno.remove(folder, { recursive: true })
+          .then(() => true, () => false)),
   };
 }
 
@@ -71,25 +87,28 @@ dbTest("a file is finished once, whoever is killed amid it", async (world) => {
   const csv = await ask({ format: "csv", rows: "executions" });
   const pdf = await ask({ format: "pdf", ...range });
 
+  await using temporary = await makeTemporary();
+  const { folder } = temporary;
   // Nobody waits here for a lease to end that a dead worker holds.
   const release = () =>
     sql`update weir.export_job set lease_until = now() where status = 'running'`;
   {
     await slowDown(world);
-    await using _killed = startWorker(world);
+    await using _killed = startWorker(world, folder);
     await until("it writes", async () => (await job(csv)).status === "running");
   }
   await speedUp(world);
   await release();
   {
-    await using _killed = startWorker(world);
+    await using _killed = startWorker(world, folder);
     await until("it prints", async () => {
       const { status, percent } = await job(pdf);
-      return status === "running" && percent >= 20;
+      return status === "running" && percent >= 20 &&
+        (await temporary.printers()).length === 1;
     });
   }
   await release();
-  await using _last = startWorker(world);
+  await using _last = startWorker(world, folder);
   for (const id of [csv, pdf]) {
     await until("it is done", async () => (await job(id)).status === "done");
   }
@@ -115,6 +134,7 @@ dbTest("a file is finished once, whoever is killed amid it", async (world) => {
     strictEqual(headers.get("etag"), `"${file.sha256}"`);
   }
   // What the dead left behind goes, and nothing else.
+  strictEqual((await temporary.printers()).length, 1);
   await sql`select weir.expire_exports(now())`;
   const kept = await sql<{ job_id: string }[]>`
     select distinct job_id, attempt from weir.export_chunk order by job_id`;
