@@ -29,6 +29,8 @@ const PRIVATE_SETTINGS = [
   "unix_socket_directories=",
   "fsync=off",
   "full_page_writes=off",
+  // A replica that has lost its primary tries again, by default after 5 s.
+  "wal_retrieve_retry_interval=100ms",
 ];
 
 /**

@@ -12,7 +12,14 @@ import { createLog } from "../../db/log.ts";
 import { createReader, type Reader } from "../../db/replica.ts";
 import { createCache } from "../../routes/_cache.ts";
 import { createHub } from "../../routes/_hub.ts";
-import { dbTest, startServer, until, urlOf, type World } from "../harness.ts";
+import {
+  dbTest,
+  startServer,
+  until,
+  urlOf,
+  withDatabase,
+  type World,
+} from "../harness.ts";
 import { type Replica, startReplica } from "../postgres15.ts";
 import { appWith, enrolled, post, put, send } from "../routes/_requests.ts";
 
@@ -28,7 +35,6 @@ const ANSWERS_EACH_WAY = 5;
 /** What the tests ask. */
 interface Subject {
   world: World;
-  replica: Replica;
   /** As superuser of the replica: for pausing it. */
   there: Sql;
   reader: Reader;
@@ -38,17 +44,33 @@ interface Subject {
   keeping: ReturnType<typeof appWith>;
 }
 
-/** A replica of the test server, and an app that reads there. */
-async function withReplica(
-  world: World,
-  fn: (subject: Subject) => Promise<void>,
-): Promise<void> {
-  await using replica = await startReplica(urlOf("postgres"));
+/** The address of a test's database on the replica, once that has heard of it. */
+async function urlThere(world: World, replica: Replica): Promise<string> {
   const url = new URL(replica.url);
   url.pathname = new URL(world.database_url).pathname;
+  const there = connect(replica.url, { max: 1, statementTimeoutMs: 20_000 });
+  try {
+    await until("the replica has the database", async () => {
+      const found = await there`
+        select from pg_database where datname = ${url.pathname.slice(1)}`;
+      return found.length > 0;
+    });
+  } finally {
+    await there.end();
+  }
+  return url.href;
+}
+
+/** An app that reads from the replica. */
+async function withReader(
+  world: World,
+  replica: Replica,
+  fn: (subject: Subject) => Promise<void>,
+): Promise<void> {
+  const url = await urlThere(world, replica);
   const options = { max: 4, statementTimeoutMs: 20_000 };
   const there = connect(replica.url, { ...options, max: 1 });
-  const web = connect(url.href, { ...options, role: "weir_web" });
+  const web = connect(url, { ...options, role: "weir_web" });
   // The clock goes: it is the time that is in question.
   const now = () => new Date();
   // Warnings are what is tried here.
@@ -67,7 +89,7 @@ async function withReplica(
   const keeping = appWith(world, deps);
   try {
     await until("the replica is used", () => reader.state()!.isUsed);
-    await fn({ world, replica, there, reader, app, keeping });
+    await fn({ world, there, reader, app, keeping });
   } finally {
     await reader.close();
     await Promise.all([there.end({ timeout: 1 }), web.end({ timeout: 1 })]);
@@ -77,6 +99,29 @@ async function withReplica(
 function today(): string {
   return new Date().toISOString().slice(0, 10);
 }
+
+type Test = (world: World, replica: Replica) => Promise<void>;
+
+const tests: [string, Test][] = [];
+
+/** Tests one after the other on one replica: a copy of the server takes the longest of all. */
+function testOfReplica(name: string, test: Test): void {
+  tests.push([name, test]);
+}
+
+Deno.test("a replica follows", async (t) => {
+  await using replica = await startReplica(urlOf("postgres"));
+  for (const [name, test] of tests) {
+    await t.step({
+      name,
+      fn: () => withDatabase((world) => test(world, replica)),
+      // The replica that it stops is not the one that it starts; in the end none may be left.
+      sanitizeOps: false,
+      sanitizeResources: false,
+    });
+    await replica.start();
+  }
+});
 
 async function read(
   { world, app }: Pick<Subject, "world" | "app">,
@@ -109,11 +154,11 @@ async function accept(
   strictEqual((await post(world, event, { app })).status, 202);
 }
 
-dbTest(
+testOfReplica(
   "createReader() reads from a replica what it has, and says for when",
-  (world) =>
-    withReplica(world, async (subject) => {
-      const { there, replica, reader, app } = subject;
+  (world, replica) =>
+    withReader(world, replica, async (subject) => {
+      const { there, reader, app } = subject;
       const counts = () => ({ ...reader.state()!.reads });
       const [busy, quiet] = [crypto.randomUUID(), crypto.randomUUID()];
       for (const workflow of [busy, quiet]) await accept(subject, workflow);
@@ -169,10 +214,10 @@ dbTest(
 
       await there`select pg_wal_replay_resume()`;
       await until("it has caught up", () => reader.state()!.isUsed);
+      await accept(subject, busy);
+      while (await fold(world.sql) > 0);
       await until("it is asked again", async () => {
         const { replica } = counts();
-        await accept(subject, busy);
-        while (await fold(world.sql) > 0);
         await reader.compare();
         await read(subject, busy);
         return counts().replica > replica;
@@ -189,10 +234,10 @@ dbTest(
     }),
 );
 
-dbTest(
+testOfReplica(
   "createReader() claims nothing that is not so, however late the replica is",
-  (world) =>
-    withReplica(world, async (subject) => {
+  (world, replica) =>
+    withReader(world, replica, async (subject) => {
       const workflow = crypto.randomUUID();
       const { there, reader } = subject;
       /** When each event was acknowledged, ms since 1970. */
@@ -273,26 +318,26 @@ dbTest(
   },
 );
 
-dbTest("main start reads from DATABASE_URL_READ", async (world) => {
-  await using replica = await startReplica(urlOf("postgres"));
-  const url = new URL(replica.url);
-  url.pathname = new URL(world.database_url).pathname;
-  await using server = await startServer({
-    DATABASE_URL: world.database_url,
-    DATABASE_URL_READ: url.href,
-  });
-  const metrics = async () =>
-    await (await fetch(`${server.url}/metrics`)).text();
-  await until(
-    "it is used",
-    async () => /^weir_replica_used 1/m.test(await metrics()),
-  );
-  match(await metrics(), /^weir_replica_lag_seconds \d/m);
-  await replica.stop();
-  await until(
-    "it is not",
-    async () => /^weir_replica_used 0/m.test(await metrics()),
-  );
-  server.process.kill("SIGTERM");
-  strictEqual((await server.process.status).code, 0);
-});
+testOfReplica(
+  "main start reads from DATABASE_URL_READ",
+  async (world, replica) => {
+    await using server = await startServer({
+      DATABASE_URL: world.database_url,
+      DATABASE_URL_READ: await urlThere(world, replica),
+    });
+    const metrics = async () =>
+      await (await fetch(`${server.url}/metrics`)).text();
+    await until(
+      "it is used",
+      async () => /^weir_replica_used 1/m.test(await metrics()),
+    );
+    match(await metrics(), /^weir_replica_lag_seconds \d/m);
+    await replica.stop();
+    await until(
+      "it is not",
+      async () => /^weir_replica_used 0/m.test(await metrics()),
+    );
+    server.process.kill("SIGTERM");
+    strictEqual((await server.process.status).code, 0);
+  },
+);
