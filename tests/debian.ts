@@ -26,7 +26,7 @@ export const WATCHDOG =
 /** A test file that starts another program adds it here. */
 const PROGRAMS: Program[] = [
   {
-    tests: /^tests\/(e2e\/|workers\/pdf_test)/,
+    tests: /^tests\/(e2e\/|workers\/pdf_test|faults\/exports_test)/,
     names: ["chromium", "chromium-browser", "google-chrome"],
     package: "chromium",
     variable: "CHROMIUM_PATH",
@@ -56,6 +56,12 @@ const PROGRAMS: Program[] = [
     names: ["nginx", "/usr/sbin/nginx"],
     package: "nginx",
     variable: "NGINX_PATH",
+  },
+  {
+    tests: /^tests\/workers\/report_test/,
+    names: ["openssl"],
+    package: "openssl",
+    variable: "OPENSSL_PATH",
   },
   {
     tests: /^tests\/bench\/edge\.ts$/,

@@ -6,6 +6,10 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { createSecureContext } from "node:tls";
 import { Webhook } from "standardwebhooks";
 import { planReports, REST_SECONDS } from "../../db/reports.ts";
 import { DELIVERIES_FAILED_MAX } from "../../db/schema.ts";
@@ -418,6 +422,97 @@ Deno.test("sendNotice() reaches no private address, however it is written", asyn
   deepStrictEqual(allowed, { status: 200, problem: null });
   strictEqual(asked, 2);
   strictEqual(to.received[0]!.headers.host, `rebind.test:${port}`);
+});
+
+/** Keys of a name that an authority of its own has signed. */
+async function certify(name: string) {
+  const folder = await Deno.makeTempDir();
+  const openssl = Deno.env.get("OPENSSL_PATH")!;
+  const run = async (...args: string[]) => {
+    const { success, stderr } = await new Deno.Command(openssl, {
+      args,
+      cwd: folder,
+    }).output();
+    ok(success, new TextDecoder().decode(stderr));
+  };
+  const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  const names = `subjectAltName=DNS:${name}`;
+  try {
+    // deno-fmt-ignore
+    await run("req", "-x509", ...ec, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem");
+    // deno-fmt-ignore
+    await run("req", "-x509", ...ec, "-subj", `/CN=${name}`, "-addext", names,
+      "-addext", "basicConstraints=critical,CA:FALSE",
+      "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "key.pem", "-out", "cert.pem");
+    const read = (file: string) => Deno.readTextFile(`${folder}/${file}`);
+    const [ca, cert, key] = await Promise.all(
+      ["ca.pem", "cert.pem", "key.pem"].map(read),
+    );
+    return { ca: ca!, cert: cert!, key: key! };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("sendNotice() tells nothing to who is not the name", async () => {
+  const { ca, cert, key } = await certify("hooks.test");
+  const asked: (string | null)[] = [];
+  const received: string[] = [];
+  const server = createServer({
+    SNICallback: (name, done) => {
+      asked.push(name);
+      done(null, createSecureContext({ cert, key }));
+    },
+    cert,
+    key,
+  }, (request, response) => {
+    received.push(request.headers.host!);
+    response.end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const resolved: string[] = [];
+  const sendTo = (host: string, caCerts?: string[]) =>
+    sendNotice({ ...NOTICE, url: `https://${host}:${port}/` }, {
+      allowPrivate: true,
+      caCerts,
+      // The name means another address to everybody else: only this one is connected to.
+      resolve: (name) => {
+        resolved.push(name);
+        return Promise.resolve(["127.0.0.1"]);
+      },
+    }, NEVER);
+  try {
+    const sent = await sendTo("hooks.test", [ca]);
+    deepStrictEqual(sent, { status: 200, problem: null });
+    deepStrictEqual(asked, ["hooks.test"]);
+    deepStrictEqual(received, [`hooks.test:${port}`]);
+
+    const stranger = (await certify("hooks.test")).ca;
+    for (
+      const [host, caCerts, reason] of [
+        // Signed by nobody that is trusted; by another of the same name; for another name.
+        ["hooks.test", undefined, /UnknownIssuer|unknown/i],
+        ["hooks.test", [stranger], /certificate/i],
+        ["other.test", [ca], /not valid for name|NotValidForName/i],
+        ["127.0.0.1", [ca], /not valid for name|NotValidForName/i],
+      ] as const
+    ) {
+      const { status, problem } = await sendTo(host, caCerts && [...caCerts]);
+      strictEqual(status, null, host);
+      match(problem!, reason);
+    }
+    strictEqual(received.length, 1);
+    deepStrictEqual(
+      resolved,
+      ["hooks.test", "hooks.test", "hooks.test", "other.test"],
+    );
+  } finally {
+    server.closeAllConnections();
+    server.close();
+    await once(server, "close");
+  }
 });
 
 Deno.test("sendNotice() follows nothing and waits for nobody", async () => {
