@@ -9,6 +9,9 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import type { LiveNumbers, LiveSnapshot, LiveUpdate } from "../db/schema.ts";
 import { folded } from "../islands/live_fold.ts";
 
+/** Whoever waits this long for a message waits for one that is not sent, ms. */
+const SILENT_MS = 60_000;
+
 /** One dispatched event. */
 export interface Message {
   event: string;
@@ -103,7 +106,14 @@ export function readEvents(
             }`,
           );
         }
-        await new Promise<void>((resolve) => wake = resolve);
+        await new Promise<void>((resolve, reject) => {
+          const timer = setTimeout(
+            () =>
+              reject(new Error(`Cannot read on: silent for ${SILENT_MS} ms`)),
+            SILENT_MS,
+          );
+          wake = () => resolve(clearTimeout(timer));
+        });
       }
     },
     async close() {
