@@ -246,9 +246,13 @@ async function made(bench: Bench, { url }: Server, request: object) {
   });
   let job = await asked.json();
   if (asked.status !== 202) throw new Error(JSON.stringify(job));
+  const { job_id } = job;
   await until("the file is made", async () => {
-    job = await (await fetch(`${path}/${job.job_id}`, { headers })).json();
-    if (job.status === "failed") throw new Error(job.error);
+    const answer = await fetch(`${path}/${job_id}`, { headers });
+    job = await answer.json();
+    if (!answer.ok || job.status === "failed") {
+      throw new Error(job.detail ?? job.error);
+    }
     return job.status === "done";
   }, 600);
   return job;
