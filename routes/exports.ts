@@ -6,10 +6,12 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { type Context, Hono, type Next } from "hono";
 import { streamSSE } from "hono/streaming";
 import { z } from "zod";
 import type { Grant } from "../db/access.ts";
+import type { SentFile } from "../db/access_log.ts";
 import { countRows, openExport } from "../db/export_file.ts";
 import {
   accountOfExport,
@@ -96,7 +98,11 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
       if (file === undefined) return c.body(null);
       if (file === null) throw new AppError("workflow_not_found");
       c.set("rows", head.rows);
-      return c.body(file.body, 200, {
+      const body = measured(file.body, (sent) => {
+        c.set("file", sent);
+        deps.access.record(accessOf(c));
+      });
+      return c.body(body, 200, {
         "content-type": file.mediaType,
         "content-disposition": `attachment; filename="${file.name}"`,
         "cache-control": "private, no-store",
@@ -319,6 +325,32 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
       },
     );
   }
+}
+
+/**
+ * Measures a file on its way.
+ *
+ * @param body The file.
+ * @param tell Called once all of it has gone out, and not where somebody left amid it.
+ */
+function measured(
+  body: ReadableStream<Uint8Array>,
+  tell: (sent: SentFile) => void,
+): ReadableStream<Uint8Array> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  return body.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        hash.update(chunk);
+        bytes += chunk.byteLength;
+        controller.enqueue(chunk);
+      },
+      flush() {
+        tell({ bytes, sha256: hash.digest("hex") });
+      },
+    }),
+  );
 }
 
 /**

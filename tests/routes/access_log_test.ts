@@ -57,8 +57,17 @@ dbTest(
     await send(world, "GET", path);
     await send(world, "GET", "/", { key: null, headers: await signIn(world) });
 
-    const [page, invalid, list, read, put_, ...none] = await logged(world, 5);
-    deepStrictEqual(none, []);
+    // Which of two written apart came first is known to some milliseconds.
+    const entries = await logged(world, 5);
+    strictEqual(entries.length, 5);
+    const of = (action: string, status = 200) =>
+      entries.find((entry) =>
+        entry.action === action && entry.status === status
+      );
+    const numbers = "GET /api/v1/workflows/:id/analytics";
+    const [page, list] = [of("GET /"), of("GET /api/v1/workflows")];
+    const [read, invalid] = [of(numbers, 403), of(numbers, 400)];
+    ok(entries.some(({ action }) => action === "PUT /api/v1/workflows/:id"));
     const { at, credential, request_id, ...rest } = read!;
     ok(Math.abs(Date.parse(at) - Date.now()) < 60_000);
     match(credential, /^key:[0-9a-f]{16}$/);
@@ -66,7 +75,7 @@ dbTest(
     strictEqual(request_id, "edge-1");
     deepStrictEqual(rest, {
       user_id: "ada",
-      action: "GET /api/v1/workflows/:id/analytics",
+      action: numbers,
       workflow_id: WORKFLOW,
       filter: Object.fromEntries(new URLSearchParams(RANGE)),
       rows: null,
@@ -76,11 +85,8 @@ dbTest(
     });
     deepStrictEqual([list!.rows, list!.filter], [1, { limit: "7" }]);
     // A secret that somebody put into a query is not written down.
-    strictEqual(invalid!.status, 400);
     ok(!JSON.stringify(invalid).includes("s3cret"));
-    strictEqual(put_!.action, "PUT /api/v1/workflows/:id");
     match(page!.credential, /^session:[0-9a-f]{16}$/);
-    strictEqual(page!.action, "GET /");
   },
 );
 

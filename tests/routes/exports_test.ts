@@ -475,7 +475,7 @@ dbTest(
     strictEqual(await open({}, other), 403);
     await send(world, "GET", `${path}/download`);
     const direct = new URLSearchParams(request);
-    await send(world, "GET", `${EXPORT}?${direct}`);
+    const sent = await send(world, "GET", `${EXPORT}?${direct}`);
 
     const action = "GET /api/v1/workflows/:id/exports/:job_id/download";
     const log = `/api/v1/access-log?action=${encodeURIComponent(action)}`;
@@ -504,17 +504,26 @@ dbTest(
       { ...none, filter: {}, status: 403 },
     ]);
     for (const entry of entries) strictEqual(entry.workflow_id, WORKFLOW);
-    const atOnce = await send(
-      world,
-      "GET",
-      `/api/v1/access-log?action=${
-        encodeURIComponent("GET /api/v1/workflows/:id/analytics/export")
-      }`,
+    const atOnce = encodeURIComponent(
+      "GET /api/v1/workflows/:id/analytics/export",
     );
+    await until("all has gone out", async () => {
+      const path = `/api/v1/access-log?action=${atOnce}`;
+      entries = (await send(world, "GET", path)).json.entries;
+      return entries.length >= 2;
+    });
+    const text = new TextEncoder().encode(sent.text);
+    const went = {
+      rows,
+      bytes: text.length,
+      sha256: createHash("sha256").update(text).digest("hex"),
+    };
     deepStrictEqual(
-      atOnce.json.entries.map(({ rows, bytes }: typeof whole) => [rows, bytes]),
-      [[rows, null]],
+      entries.map(({ rows, bytes, sha256 }) => ({ rows, bytes, sha256 }))
+        .sort((a, b) => b.bytes - a.bytes),
+      [went, { rows, bytes: null, sha256: null }],
     );
+    strictEqual(entries[0].request_id, entries[1].request_id);
   },
 );
 
