@@ -49,7 +49,7 @@ import {
   sameNumbers,
 } from "./oracle.ts";
 
-const RUNS = Number(Deno.env.get("PROPERTY_RUNS") ?? 150);
+const RUNS = Number(Deno.env.get("PROPERTY_RUNS") ?? 100);
 const SEED = Number(
   Deno.env.get("PROPERTY_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0],
 );

@@ -38,7 +38,7 @@ import {
 } from "../oracle.ts";
 import { assertInvalid, RANGE, send, WORKFLOW } from "../routes/_requests.ts";
 
-const RUNS = Number(Deno.env.get("PROPERTY_RUNS") ?? 60);
+const RUNS = Number(Deno.env.get("PROPERTY_RUNS") ?? 40);
 const SEED = Number(
   Deno.env.get("PROPERTY_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0],
 );

@@ -67,6 +67,19 @@ async function speedUp({ sql }: World): Promise<void> {
     alter function weir.export_executions_fast rename to export_executions`);
 }
 
+/** A file is kept so slowly that a kill finds it printed and not yet finished. */
+async function slowDownKeeping({ sql }: World): Promise<void> {
+  await sql.unsafe(`
+    create function weir.wait() returns trigger language plpgsql as $$
+    begin perform pg_sleep(1); return new; end $$;
+    create trigger wait before insert on weir.export_chunk
+    for each row execute function weir.wait()`);
+}
+
+async function speedUpKeeping({ sql }: World): Promise<void> {
+  await sql.unsafe("drop function weir.wait cascade");
+}
+
 dbTest("a file is finished once, whoever is killed amid it", async (world) => {
   const { sql } = world;
   await put(world);
@@ -100,6 +113,7 @@ dbTest("a file is finished once, whoever is killed amid it", async (world) => {
   await speedUp(world);
   await release();
   {
+    await slowDownKeeping(world);
     await using _killed = startWorker(world, folder);
     await until("it prints", async () => {
       const { status, percent } = await job(pdf);
@@ -107,6 +121,7 @@ dbTest("a file is finished once, whoever is killed amid it", async (world) => {
         (await temporary.printers()).length === 1;
     });
   }
+  await speedUpKeeping(world);
   await release();
   await using _last = startWorker(world, folder);
   for (const id of [csv, pdf]) {
