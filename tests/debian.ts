@@ -26,7 +26,8 @@ export const WATCHDOG =
 /** A test file that starts another program adds it here. */
 const PROGRAMS: Program[] = [
   {
-    tests: /^tests\/(e2e\/|workers\/pdf_test|faults\/exports_test)/,
+    tests:
+      /^tests\/(e2e\/|workers\/pdf_test|faults\/(exports|permissions)_test)/,
     names: ["chromium", "chromium-browser", "google-chrome"],
     package: "chromium",
     variable: "CHROMIUM_PATH",
@@ -46,7 +47,7 @@ const PROGRAMS: Program[] = [
   },
   {
     tests:
-      /^tests\/(pgbouncer_test|faults\/pgbouncer_test|db\/isolation_test|routes\/auth_test)\.ts$/,
+      /^tests\/(faults\/pgbouncer_test|db\/isolation_test|routes\/auth_test)\.ts$/,
     names: ["pgbouncer", "/usr/sbin/pgbouncer"],
     package: "pgbouncer",
     variable: "PGBOUNCER_PATH",
@@ -62,6 +63,24 @@ const PROGRAMS: Program[] = [
     names: ["openssl"],
     package: "openssl",
     variable: "OPENSSL_PATH",
+  },
+  {
+    tests: /^tests\/routes\/snippets_test/,
+    names: ["curl"],
+    package: "curl",
+    variable: "CURL_PATH",
+  },
+  {
+    tests: /^tests\/routes\/snippets_test/,
+    names: ["python3"],
+    package: "python3",
+    variable: "PYTHON_PATH",
+  },
+  {
+    tests: /^tests\/bench\/exports\.ts$/,
+    names: ["psql"],
+    package: "postgresql-client",
+    variable: "PSQL_PATH",
   },
   {
     tests: /^tests\/bench\/edge\.ts$/,

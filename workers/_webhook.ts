@@ -14,6 +14,7 @@ import { createHmac } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
 import type { Sent } from "../db/reports.ts";
+import { unlessAborted } from "./_abort.ts";
 
 /** Whoever takes longer than this to answer is tried again later, ms. */
 const DEADLINE_MS = 15_000;
@@ -219,22 +220,6 @@ async function readStatus(connection: Deno.Conn): Promise<number> {
     if (status !== undefined) return Number(status);
   }
   throw new Error("the answer is no HTTP");
-}
-
-async function unlessAborted<T>(
-  signal: AbortSignal,
-  work: Promise<T>,
-): Promise<T> {
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const stop = () => reject(signal.reason);
-  signal.addEventListener("abort", stop);
-  work.catch(() => {});
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
 }
 
 /** Everything that IANA says is not of the public Internet, of IPv4. */

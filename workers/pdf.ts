@@ -6,6 +6,7 @@
 
 import { tmpdir } from "node:os";
 import type { Browser, Page } from "puppeteer-core";
+import { unlessAborted } from "./_abort.ts";
 import { PrintError } from "./export.ts";
 
 /** Pages that are printed at once: each takes a core. */
@@ -318,19 +319,15 @@ async function withDeadline<T>(
   work: Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const late = setTimeout(
-    () => reject(new Error("Cannot wait longer for the page")),
+  const late = new AbortController();
+  const timer = setTimeout(
+    () => late.abort(new Error("Cannot wait longer for the page")),
     DEADLINE_MS,
   );
-  const stop = () => reject(signal.reason);
-  signal.addEventListener("abort", stop);
-  work.catch(() => {});
   try {
-    return await Promise.race([work, promise]);
+    return await unlessAborted(AbortSignal.any([signal, late.signal]), work);
   } finally {
-    clearTimeout(late);
-    signal.removeEventListener("abort", stop);
+    clearTimeout(timer);
   }
 }
 

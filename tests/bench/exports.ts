@@ -8,6 +8,7 @@
 import { connect } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
 import { jsonLiteral, uuidLiteral } from "../../db/copy.ts";
+import { ensurePrograms } from "../debian.ts";
 import { type Server, startServer, until } from "../harness.ts";
 import { makeHistory } from "./history.ts";
 import type { Bench } from "./run.ts";
@@ -148,8 +149,9 @@ async function copyByPsql(
     jsonLiteral(filter),
     "now()",
   ].join(", ");
+  const { PSQL_PATH } = await ensurePrograms(["tests/bench/exports.ts"]);
   const began = performance.now();
-  const child = new Deno.Command("psql", {
+  const child = new Deno.Command(PSQL_PATH!, {
     args: [
       bench.databaseUrl,
       "-qAt",

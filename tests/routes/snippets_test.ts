@@ -111,18 +111,6 @@ function snippetTest(
   });
 }
 
-/** Registers a test of what runs by a program that a machine may lack; then it is ignored. */
-async function snippetTestWith(
-  program: string,
-  name: string,
-  test: Parameters<typeof snippetTest>[1],
-): Promise<void> {
-  const isThere = await new Deno.Command(program, { args: ["--version"] })
-    .output().then(({ success }) => success, () => false);
-  if (isThere) snippetTest(name, test);
-  else Deno.test.ignore(`${name} (there is no ${program})`, () => {});
-}
-
 /** Ids of the events that are there. */
 async function ids({ sql }: World): Promise<string[]> {
   const rows = await sql<{ event_id: string }[]>`
@@ -184,8 +172,7 @@ snippetTest(
   },
 );
 
-await snippetTestWith(
-  "curl",
+snippetTest(
   "curl of docs/producers.md reports",
   async (reader, world) => {
     const code = await snippet("producers.md", "sh", "--json @events.json");
@@ -197,8 +184,7 @@ await snippetTestWith(
   },
 );
 
-await snippetTestWith(
-  "python3",
+snippetTest(
   "Python of docs/events.md reports",
   async (reader, world) => {
     const code = await snippet("events.md", "python", "def report");
