@@ -542,7 +542,8 @@ dbTest(
     );
     for (let round = 0; round < 2; round++) {
       const folded = await fold(sql, 600);
-      ok(folded > 0 && folded <= 600, `${folded} events`);
+      // The last one that it claims may be the hot one, of which it takes a quarter.
+      ok(folded > 0 && folded < 600 + 150, `${folded} events`);
     }
     const waiting = await sql`
       select distinct workflow_uuid
