@@ -10,9 +10,10 @@
 --
 -- The steps hand each other rows in temporary tables (prefix fold_), which the session makes once.
 -- They have no statistics, and a plan made on an empty table outlives its emptiness, so nothing is
--- left to the planner's guess: joins between them are no nested loops (enable_nestloop = off), and
--- lookups of stored rows are LATERAL … OFFSET 0, which is one, by an index (enable_seqscan = off).
+-- left to the planner's guess: joins between them are by hash (enable_nestloop, enable_mergejoin = off), and
+-- lookups of stored rows are LATERAL … OFFSET 0, which is a loop, by an index (enable_seqscan = off).
 -- With a plan of the first minute, 1,000 events took 1,180 ms; so they take 30.
+-- What all rows of a workflow share (its zone) is joined after they are added up: carried along, it is sorted by.
 
 -- lock_workflow(id): true if this transaction now holds the right to change the projections and
 -- rollups of a workflow. Never waits.
@@ -148,6 +149,7 @@ end $$;
 -- fold_claimed(ids, share): folds up to share events of each workflow, which this transaction has locked.
 create or replace function fold_claimed(ids int[], share int) returns int
 language plpgsql
+set work_mem = '64MB'  -- a batch sorts and hashes in memory
 set search_path = weir, pg_temp as $$
 declare
   folded  int;
@@ -162,10 +164,13 @@ begin
     )) returning *
   ), late as (
     insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
-    select workflow_id, (accepted_at at time zone 'UTC')::date, 'late', count(*), max(accepted_at),
-      (array_agg(distinct execution_id))[1:5]
-    from taken where accepted_at - occurred_at > interval '1 hour'
-    group by 1, 2 order by 1, 2
+    select workflow_id, day, 'late', sum(events), max(last_at), (array_agg(execution_id))[1:5]
+    from (
+      select workflow_id, (accepted_at at time zone 'UTC')::date as day, execution_id,
+        count(*) as events, max(accepted_at) as last_at
+      from taken where accepted_at - occurred_at > interval '1 hour' group by 1, 2, 3
+    ) each
+    group by workflow_id, day order by workflow_id, day
     on conflict (workflow_id, day, kind) do update set
       events = q.events + excluded.events, last_at = greatest(q.last_at, excluded.last_at),
       executions = (excluded.executions || q.executions)[1:5]
@@ -203,7 +208,8 @@ end $$;
 create or replace function count_conflicts() returns void
 language plpgsql
 set search_path = weir, pg_temp
-set enable_nestloop = off as $$
+set enable_nestloop = off
+set enable_mergejoin = off as $$
 begin
   insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
   select workflow_id, (now() at time zone 'UTC')::date, 'conflicting_end', sum(ends - 1 + known), now(),
@@ -300,6 +306,7 @@ create or replace function fold_staged() returns void
 language plpgsql
 set search_path = weir, pg_temp
 set enable_nestloop = off
+set enable_mergejoin = off
 set enable_seqscan = off
 set jit = off
 set work_mem = '64MB'  -- a batch sorts and hashes in memory
@@ -563,25 +570,21 @@ create or replace function count_executions() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
-  with change as materialized (
-    select x.workflow_id, w.revision, w.zone, w.detail_from, f.*
-    from fold_state x join fold_workflow w using (workflow_id)
-    cross join lateral (values
-      (-1, was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at),
-      (1, enrolled_at, version, source, status, ended_at, end_reason, converted_at)
-    ) as f(sign, enrolled_at, version, source, status, ended_at, end_reason, converted_at)
-    where f.enrolled_at is not null
-      and (was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at)
-        is distinct from (x.enrolled_at, x.version, x.source, x.status, x.ended_at, x.end_reason, x.converted_at)
-  ), fact as materialized (
-    select change.*, kind, at, kind = 'cohort' as cohort, converted_at is not null as converts,
-      status in ('completed', 'goal_achieved') as completes, status in ('exited', 'error') as exits,
-      case when status in ('completed', 'goal_achieved') then microseconds(ended_at - enrolled_at) end as duration_us,
+  with moved as materialized (
+    select * from fold_state
+    where (was_enrolled_at, was_version, was_source, was_status, was_ended_at, was_end_reason, was_converted_at)
+      is distinct from (enrolled_at, version, source, status, ended_at, end_reason, converted_at)
+  ), change as materialized (
+    select f.*, case when status in ('completed', 'goal_achieved') then microseconds(ended_at - enrolled_at) end as duration_us,
       microseconds(converted_at - enrolled_at) as conversion_us
-    from change cross join lateral (values
-      ('cohort', enrolled_at), ('end', ended_at), ('conversion', converted_at)
-    ) as k(kind, at)
-    where at is not null
+    from (
+      select workflow_id, -1 as sign, was_enrolled_at as enrolled_at, was_version as version, was_source as source,
+        was_status as status, was_ended_at as ended_at, was_end_reason as end_reason, was_converted_at as converted_at
+      from moved where was_enrolled_at is not null
+      union all
+      select workflow_id, 1, enrolled_at, version, source, status, ended_at, end_reason, converted_at
+      from moved where enrolled_at is not null
+    ) f
   ), running as (
     insert into workflow_running as r (workflow_id, version, executions)
     select workflow_id, version, sum(sign) from change where ended_at is null
@@ -589,26 +592,60 @@ begin
     on conflict (workflow_id, version) do update set executions = r.executions + excluded.executions
   ), reasons as (
     insert into reason_rollup as r (workflow_id, grain, bucket, version, reason, cohort_ends, ends, revision)
-    select workflow_id, g.grain, g.start, version, end_reason, sum(cohort_ends), sum(ends), max(revision)
+    select workflow_id, g.grain, g.start, version, end_reason, sum(cohort_ends), sum(ends), max(w.revision)
     from (
-      select workflow_id, zone, detail_from, bucket_15min(at) as bucket, version, end_reason, max(revision) as revision,
-        coalesce(sum(sign) filter (where kind = 'cohort'), 0) as cohort_ends,
-        coalesce(sum(sign) filter (where kind = 'end'), 0) as ends
-      from fact where end_reason is not null and kind in ('cohort', 'end')
-      group by workflow_id, zone, detail_from, bucket_15min(at), version, end_reason
-    ) quarter cross join lateral grains(bucket, zone, detail_from) g
+      select workflow_id, bucket_15min(at) as bucket, version, end_reason,
+        coalesce(sum(sign) filter (where cohort), 0) as cohort_ends,
+        coalesce(sum(sign) filter (where not cohort), 0) as ends
+      from (
+        select workflow_id, enrolled_at as at, version, end_reason, sign, true as cohort from change
+        union all
+        select workflow_id, ended_at, version, end_reason, sign, false from change
+      ) fact where end_reason is not null
+      group by workflow_id, bucket_15min(at), version, end_reason
+    ) quarter join fold_workflow w using (workflow_id) cross join lateral grains(bucket, w.zone, w.detail_from) g
     group by workflow_id, g.grain, g.start, version, end_reason order by 1, 2, 3, 5, 4
     on conflict (workflow_id, grain, bucket, reason, version) do update set
       cohort_ends = r.cohort_ends + excluded.cohort_ends, ends = r.ends + excluded.ends,
       revision = excluded.revision
   ), samples as (
     insert into fold_sample
-    select workflow_id, m.measure::measure, at, 0, version, m.us, sign
-    from fact cross join lateral (values
-      ('cohort', 'cohort_duration', duration_us), ('end', 'duration', duration_us),
-      ('cohort', 'cohort_conversion', conversion_us), ('conversion', 'conversion', conversion_us)
-    ) as m(kind, measure, us)
-    where m.kind = fact.kind and m.us is not null
+    select workflow_id, 'cohort_duration'::measure, enrolled_at, 0, version, duration_us, sign
+    from change where duration_us is not null
+    union all
+    select workflow_id, 'duration', ended_at, 0, version, duration_us, sign from change where duration_us is not null
+    union all
+    select workflow_id, 'cohort_conversion', enrolled_at, 0, version, conversion_us, sign
+    from change where conversion_us is not null
+    union all
+    select workflow_id, 'conversion', converted_at, 0, version, conversion_us, sign
+    from change where conversion_us is not null
+  ), quarter as (
+    select workflow_id, bucket_15min(enrolled_at) as bucket, version,
+      sum(sign) as enrolled,
+      coalesce(sum(sign) filter (where source = 'trigger'), 0) as enrolled_trigger,
+      coalesce(sum(sign) filter (where source = 'bulk'), 0) as enrolled_bulk,
+      coalesce(sum(sign) filter (where source = 'api'), 0) as enrolled_api,
+      coalesce(sum(sign) filter (where source = 'manual'), 0) as enrolled_manual,
+      coalesce(sum(sign) filter (where duration_us is not null), 0) as cohort_completed,
+      coalesce(sum(sign) filter (where status in ('exited', 'error')), 0) as cohort_exited,
+      coalesce(sum(sign) filter (where conversion_us is not null), 0) as cohort_converted,
+      coalesce(sum(sign) filter (where conversion_us is not null and status <> 'active'), 0) as cohort_settled_converted,
+      0::bigint as completed, 0::bigint as exited, 0::bigint as converted,
+      coalesce(sum(sign * duration_us), 0) as cohort_duration_us,
+      coalesce(sum(sign * conversion_us), 0) as cohort_conversion_us,
+      0::numeric as duration_us, 0::numeric as conversion_us
+    from change group by workflow_id, bucket_15min(enrolled_at), version
+    union all
+    select workflow_id, bucket_15min(ended_at), version, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      coalesce(sum(sign) filter (where duration_us is not null), 0),
+      coalesce(sum(sign) filter (where status in ('exited', 'error')), 0), 0,
+      0, 0, coalesce(sum(sign * duration_us), 0), 0
+    from change where ended_at is not null group by workflow_id, bucket_15min(ended_at), version
+    union all
+    select workflow_id, bucket_15min(converted_at), version, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, sum(sign),
+      0, 0, 0, sum(sign * conversion_us)
+    from change where converted_at is not null group by workflow_id, bucket_15min(converted_at), version
   ), counted as (
     insert into workflow_rollup as r (workflow_id, grain, bucket, version, enrolled, enrolled_trigger,
       enrolled_bulk, enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted,
@@ -617,29 +654,8 @@ begin
     select workflow_id, g.grain, g.start, version, sum(enrolled), sum(enrolled_trigger),
       sum(enrolled_bulk), sum(enrolled_api), sum(enrolled_manual), sum(cohort_completed), sum(cohort_exited),
       sum(cohort_converted), sum(cohort_settled_converted), sum(completed), sum(exited), sum(converted),
-      coalesce(sum(cohort_duration_us), 0), coalesce(sum(cohort_conversion_us), 0),
-      coalesce(sum(duration_us), 0), coalesce(sum(conversion_us), 0), max(revision)
-    from (
-      select workflow_id, zone, detail_from, bucket_15min(at) as bucket, version, max(revision) as revision,
-        coalesce(sum(sign) filter (where cohort), 0) as enrolled,
-        coalesce(sum(sign) filter (where cohort and source = 'trigger'), 0) as enrolled_trigger,
-        coalesce(sum(sign) filter (where cohort and source = 'bulk'), 0) as enrolled_bulk,
-        coalesce(sum(sign) filter (where cohort and source = 'api'), 0) as enrolled_api,
-        coalesce(sum(sign) filter (where cohort and source = 'manual'), 0) as enrolled_manual,
-        coalesce(sum(sign) filter (where cohort and completes), 0) as cohort_completed,
-        coalesce(sum(sign) filter (where cohort and exits), 0) as cohort_exited,
-        coalesce(sum(sign) filter (where cohort and converts), 0) as cohort_converted,
-        coalesce(sum(sign) filter (where cohort and converts and status <> 'active'), 0) as cohort_settled_converted,
-        coalesce(sum(sign) filter (where kind = 'end' and completes), 0) as completed,
-        coalesce(sum(sign) filter (where kind = 'end' and exits), 0) as exited,
-        coalesce(sum(sign) filter (where kind = 'conversion'), 0) as converted,
-        sum(sign * duration_us) filter (where cohort) as cohort_duration_us,
-        sum(sign * conversion_us) filter (where cohort) as cohort_conversion_us,
-        sum(sign * duration_us) filter (where kind = 'end') as duration_us,
-        sum(sign * conversion_us) filter (where kind = 'conversion') as conversion_us
-      from fact
-      group by workflow_id, zone, detail_from, bucket_15min(at), version
-    ) quarter cross join lateral grains(bucket, zone, detail_from) g
+      sum(cohort_duration_us), sum(cohort_conversion_us), sum(duration_us), sum(conversion_us), max(w.revision)
+    from quarter join fold_workflow w using (workflow_id) cross join lateral grains(bucket, w.zone, w.detail_from) g
     group by workflow_id, g.grain, g.start, version order by 1, 2, 3, 4
     on conflict (workflow_id, grain, bucket, version) do update set
       enrolled = r.enrolled + excluded.enrolled,
@@ -673,7 +689,7 @@ language plpgsql
 set search_path = weir, pg_temp as $$
 begin
   with judged as materialized (
-    select g.workflow_id, w.revision, w.zone, w.detail_from, g.execution_id, g.goal_id, g.occurred_at, g.sequence, g.event_id,
+    select g.workflow_id, g.execution_id, g.goal_id, g.occurred_at, g.sequence, g.event_id,
       x.was_enrolled_at, x.was_version, g.achieved_at as was_achieved_at, g.is_conversion as was_conversion,
       x.enrolled_at, x.version,
       case when x.enrolled_at is not null and (
@@ -698,9 +714,9 @@ begin
   insert into goal_rollup as r (workflow_id, grain, bucket, version, goal_id, cohort_achieved, cohort_first,
     achieved, first, revision)
   select workflow_id, g.grain, g.start, version, goal_id,
-    sum(cohort_achieved), sum(cohort_first), sum(achieved), sum(first), max(revision)
+    sum(cohort_achieved), sum(cohort_first), sum(achieved), sum(first), max(w.revision)
   from (
-    select workflow_id, zone, detail_from, bucket_15min(at) as bucket, f.version, goal_id, max(revision) as revision,
+    select workflow_id, bucket_15min(at) as bucket, f.version, goal_id,
       coalesce(sum(sign) filter (where kind = 'cohort'), 0) as cohort_achieved,
       coalesce(sum(sign) filter (where kind = 'cohort' and conversion), 0) as cohort_first,
       coalesce(sum(sign) filter (where kind = 'event'), 0) as achieved,
@@ -714,8 +730,8 @@ begin
     where f.achieved_at is not null
       and (was_enrolled_at, was_version, was_achieved_at, was_conversion)
         is distinct from (enrolled_at, judged.version, judged.achieved_at, is_conversion)
-    group by workflow_id, zone, detail_from, bucket_15min(at), f.version, goal_id
-  ) quarter cross join lateral grains(bucket, zone, detail_from) g
+    group by workflow_id, bucket_15min(at), f.version, goal_id
+  ) quarter join fold_workflow w using (workflow_id) cross join lateral grains(bucket, w.zone, w.detail_from) g
   group by workflow_id, g.grain, g.start, version, goal_id order by 1, 2, 3, 5, 4
   on conflict (workflow_id, grain, bucket, goal_id, version) do update set
     cohort_achieved = r.cohort_achieved + excluded.cohort_achieved,
@@ -730,25 +746,29 @@ create or replace function count_steps() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
-  with change as materialized (
-    select s.workflow_id, s.step_id, w.revision, w.zone, w.detail_from, f.*,
-      case when f.completed_at is not null
-        then greatest(0, microseconds(f.completed_at - coalesce(f.entered_at, f.completed_at))) end as time_us
+  with moved as materialized (
+    select s.*, l.step_id as left_step,
+      x.was_enrolled_at, x.was_version, x.was_status, x.was_left_after, x.enrolled_at as now_enrolled_at, x.version, x.status
     from fold_step s
     join fold_state x using (workflow_id, execution_id)
-    join fold_workflow w using (workflow_id)
     left join fold_left l using (workflow_id, execution_id)
-    cross join lateral (values
-      (-1, x.was_enrolled_at, x.was_version, x.was_status, x.was_left_after is not distinct from s.step_id,
-        s.was_visits, s.was_entered_at, s.was_completed_at),
-      (1, x.enrolled_at, x.version, x.status, l.step_id is not distinct from s.step_id,
-        s.visits, s.entered_at, s.completed_at)
-    ) as f(sign, enrolled_at, version, status, left_after, visits, entered_at, completed_at)
-    where f.enrolled_at is not null and f.visits is not null
-      and (x.was_enrolled_at, x.was_version, x.was_status, x.was_left_after,
+    where (x.was_enrolled_at, x.was_version, x.was_status, x.was_left_after,
           s.was_visits, s.was_entered_at, s.was_completed_at)
         is distinct from (x.enrolled_at, x.version, x.status, l.step_id,
           s.visits, s.entered_at, s.completed_at)
+  ), change as materialized (
+    select f.*, case when completed_at is not null
+        then greatest(0, microseconds(completed_at - coalesce(entered_at, completed_at))) end as time_us
+    from (
+      select workflow_id, step_id, -1 as sign, was_enrolled_at as enrolled_at, was_version as version, was_status as status,
+        was_left_after is not distinct from step_id as left_after, was_visits as visits,
+        was_entered_at as entered_at, was_completed_at as completed_at
+      from moved where was_enrolled_at is not null and was_visits is not null
+      union all
+      select workflow_id, step_id, 1, now_enrolled_at, version, status, left_step is not distinct from step_id, visits,
+        entered_at, completed_at
+      from moved where now_enrolled_at is not null
+    ) f
   ), samples as (
     insert into fold_sample
     select workflow_id, 'step_time', enrolled_at, step_id, version, time_us, sign
@@ -757,10 +777,9 @@ begin
     insert into step_rollup as r (workflow_id, grain, bucket, version, step_id, entered, completed, dropped_off,
       goal_exits, left_after, visits, time_us, revision)
     select workflow_id, g.grain, g.start, version, step_id, sum(entered), sum(completed), sum(dropped_off),
-      sum(goal_exits), sum(left_after), sum(visits), sum(time_us), max(revision)
+      sum(goal_exits), sum(left_after), sum(visits), sum(time_us), max(w.revision)
     from (
-      select workflow_id, zone, detail_from, bucket_15min(enrolled_at) as bucket, version, step_id,
-        max(revision) as revision, sum(sign) as entered,
+      select workflow_id, bucket_15min(enrolled_at) as bucket, version, step_id, sum(sign) as entered,
         coalesce(sum(sign) filter (where completed_at is not null), 0) as completed,
         coalesce(sum(sign) filter (where completed_at is null and status in ('exited', 'error')), 0) as dropped_off,
         coalesce(sum(sign) filter (where completed_at is null and status in ('completed', 'goal_achieved')), 0)
@@ -769,8 +788,8 @@ begin
         sum(sign * greatest(visits, 1)) as visits,
         coalesce(sum(sign * time_us), 0) as time_us
       from change
-      group by workflow_id, zone, detail_from, bucket_15min(enrolled_at), version, step_id
-    ) quarter cross join lateral grains(bucket, zone, detail_from) g
+      group by workflow_id, bucket_15min(enrolled_at), version, step_id
+    ) quarter join fold_workflow w using (workflow_id) cross join lateral grains(bucket, w.zone, w.detail_from) g
     group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
     on conflict (workflow_id, grain, bucket, step_id, version) do update set
       entered = r.entered + excluded.entered,
@@ -847,14 +866,13 @@ begin
     insert into action_rollup as r (workflow_id, grain, bucket, version, step_id, executions, successes,
       duration_us, revision)
     select workflow_id, g.grain, g.start, version, step_id,
-      sum(executions), sum(successes), sum(duration_us), max(revision)
+      sum(executions), sum(successes), sum(duration_us), max(w.revision)
     from (
-      select workflow_id, zone, detail_from, bucket_15min(occurred_at) as bucket, version, step_id,
-        max(revision) as revision, sum(sign) as executions,
+      select workflow_id, bucket_15min(occurred_at) as bucket, version, step_id, sum(sign) as executions,
         coalesce(sum(sign) filter (where succeeded), 0) as successes, sum(sign * duration_us) as duration_us
-      from fold_action join fold_workflow using (workflow_id)
-      group by workflow_id, zone, detail_from, bucket_15min(occurred_at), version, step_id
-    ) quarter cross join lateral grains(bucket, zone, detail_from) g
+      from fold_action
+      group by workflow_id, bucket_15min(occurred_at), version, step_id
+    ) quarter join fold_workflow w using (workflow_id) cross join lateral grains(bucket, w.zone, w.detail_from) g
     group by workflow_id, g.grain, g.start, version, step_id order by 1, 2, 3, 5, 4
     on conflict (workflow_id, grain, bucket, step_id, version) do update set
       executions = r.executions + excluded.executions,
@@ -874,17 +892,19 @@ create or replace function count_samples() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
-  with counted as materialized (
-    select workflow_id, windows_end, measure, day_key((bucket_15min(at) at time zone zone)::date) as day, subject_id,
-      version, histogram_bin(us) as bin, sum(sign)::int as samples
-    from fold_sample join fold_workflow using (workflow_id)
-    group by workflow_id, windows_end, measure, day_key((bucket_15min(at) at time zone zone)::date), subject_id, version,
-      histogram_bin(us)
+  with day_of as materialized (  -- once a quarter of an hour, as a sample each would cost more than all the rest
+    select workflow_id, quarter, day_key((quarter at time zone zone)::date) as day
+    from (select distinct workflow_id, bucket_15min(at) as quarter from fold_sample) met
+    join fold_workflow using (workflow_id)
+  ), counted as materialized (
+    select s.workflow_id, measure, day, subject_id, version, histogram_bin(us) as bin, sum(sign)::int as samples
+    from fold_sample s join day_of d on d.workflow_id = s.workflow_id and d.quarter = bucket_15min(s.at)
+    group by s.workflow_id, measure, day, subject_id, version, histogram_bin(us)
     having sum(sign) <> 0
   ), windows as (
     insert into window_histogram as h (workflow_id, measure, days, subject_id, samples)
     select workflow_id, measure, days, subject_id, histogram_of(array_agg(bin), array_agg(counted.samples))
-    from counted cross join unnest(window_days()) as days
+    from counted join fold_workflow using (workflow_id) cross join unnest(window_days()) as days
     where day > windows_end - days * interval '24 hours' and day <= windows_end
     group by workflow_id, measure, days, subject_id order by 1, 2, 3, 4
     on conflict (workflow_id, measure, days, subject_id) do update set
