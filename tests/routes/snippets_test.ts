@@ -1,13 +1,20 @@
 /**
  * The code in docs/events.md and docs/producers.md, taken from there and run as a reader
- * would; what repeats is refused once. Go's is not run: its compiler is seldom at hand.
+ * would; what repeats is refused once. Go's runs where `GO_PATH` names its compiler, which
+ * is too large to be fetched for one test.
  *
  * @module
  */
 
-import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import {
+  deepStrictEqual,
+  match,
+  ok,
+  rejects,
+  strictEqual,
+} from "node:assert/strict";
 import { connect } from "../../db/client.ts";
-import { admin, dbTest, type World } from "../harness.ts";
+import { admin, dbTest, withDatabase, type World } from "../harness.ts";
 import { appWith } from "./_requests.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -48,8 +55,8 @@ function event(id: string): Record<string, string> {
 
 /** What a snippet is given: a Weir on a port, and a folder to run in. */
 interface Reader {
-  /** Refuses the next request with 503. */
-  refuse(): void;
+  /** Refuses the next request; default: with 503. */
+  refuse(status?: number): void;
   /** Runs a command there, to its end, and gives what it printed. */
   run(command: string, args: string[]): Promise<string>;
   /** Runs TypeScript there. */
@@ -63,52 +70,59 @@ function snippetTest(
   test: (reader: Reader, world: World) => Promise<void>,
   now: () => Date = () => new Date(),
 ): void {
-  dbTest(name, async (world) => {
-    const folder = await Deno.makeTempDir({ prefix: "weir-snippet-" });
-    const app = appWith(world, { now });
-    let isRefused = false;
-    const server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
-      async (request) => {
-        if (!isRefused) return await app.request(request);
-        isRefused = false;
-        await request.body?.cancel();
-        return new Response(null, { status: 503 });
-      },
-    );
-    const reader: Reader = {
-      refuse: () => void (isRefused = true),
-      write: (file, text) => Deno.writeTextFile(`${folder}/${file}`, text),
-      async run(command, args) {
-        const { success, stdout, stderr } = await new Deno.Command(command, {
-          args,
-          cwd: folder,
-          env: {
-            WEIR_URL: `http://127.0.0.1:${server.addr.port}`,
-            WEIR_KEY: world.key,
-          },
-          signal: AbortSignal.timeout(60_000),
-        }).output();
-        ok(success, new TextDecoder().decode(stderr));
-        strictEqual(isRefused, false, "it has met the refusal");
-        return new TextDecoder().decode(stdout);
-      },
-      async runDeno(text) {
-        await reader.write("main.ts", text);
-        const config = new URL("deno.json", ROOT).pathname;
-        return await reader.run(
-          Deno.execPath(),
-          ["run", "-A", "--no-check", "--config", config, "main.ts"],
-        );
-      },
-    };
-    try {
-      await test(reader, world);
-    } finally {
-      await server.shutdown();
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+  dbTest(name, (world) => withReader(world, test, now));
+}
+
+async function withReader(
+  world: World,
+  test: (reader: Reader, world: World) => Promise<void>,
+  now: () => Date = () => new Date(),
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "weir-snippet-" });
+  const app = appWith(world, { now });
+  let refusal: number | null = null;
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      if (refusal === null) return await app.request(request);
+      const status = refusal;
+      refusal = null;
+      await request.body?.cancel();
+      return new Response(null, { status });
+    },
+  );
+  const reader: Reader = {
+    refuse: (status = 503) => void (refusal = status),
+    write: (file, text) => Deno.writeTextFile(`${folder}/${file}`, text),
+    async run(command, args) {
+      const { success, stdout, stderr } = await new Deno.Command(command, {
+        args,
+        cwd: folder,
+        env: {
+          WEIR_URL: `http://127.0.0.1:${server.addr.port}`,
+          WEIR_KEY: world.key,
+        },
+        signal: AbortSignal.timeout(60_000),
+      }).output();
+      ok(success, new TextDecoder().decode(stderr));
+      strictEqual(refusal, null, "it has met the refusal");
+      return new TextDecoder().decode(stdout);
+    },
+    async runDeno(text) {
+      await reader.write("main.ts", text);
+      const config = new URL("deno.json", ROOT).pathname;
+      return await reader.run(
+        Deno.execPath(),
+        ["run", "-A", "--no-check", "--config", config, "main.ts"],
+      );
+    },
+  };
+  try {
+    await test(reader, world);
+  } finally {
+    await server.shutdown();
+    await Deno.remove(folder, { recursive: true });
+  }
 }
 
 /** Ids of the events that are there. */
@@ -120,7 +134,7 @@ async function ids({ sql }: World): Promise<string[]> {
 
 snippetTest("TypeScript of docs/events.md reports", async (reader, world) => {
   const code = await snippet("events.md", "ts", "function report");
-  reader.refuse();
+  reader.refuse(429);
   const events = [event("1"), { ...event("2"), source: "nobody" }];
   const printed = await reader.runDeno(
     `${code}\nconsole.log(JSON.stringify(await report(${
@@ -194,7 +208,7 @@ snippetTest(
       "main.py",
       `${code}\nprint(json.dumps(report(json.load(open("events.json")))))\n`,
     );
-    reader.refuse();
+    reader.refuse(429);
     const printed = await reader.run("python3", ["main.py"]);
     deepStrictEqual(JSON.parse(printed).map(({ id }: { id: string }) => id), [
       "2",
@@ -202,6 +216,64 @@ snippetTest(
     deepStrictEqual(await ids(world), ["1"]);
   },
 );
+
+const GO_PATH = Deno.env.get("GO_PATH");
+
+/** What the snippet of docs/producers.md needs around it, to report what a file holds. */
+const GO_PROGRAM = `package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+func main() {
+	var events []any
+	text, err := os.ReadFile(os.Args[1])
+	if err == nil {
+		err = json.Unmarshal(text, &events)
+	}
+	if err == nil {
+		err = Report(context.Background(), events)
+	}
+	fmt.Print(err)
+}
+
+`;
+
+Deno.test({
+  name: GO_PATH
+    ? "Go of docs/producers.md reports"
+    : "Go of docs/producers.md reports (needs GO_PATH)",
+  ignore: !GO_PATH,
+  fn: () =>
+    withDatabase((world) =>
+      withReader(world, async (reader) => {
+        const code = await snippet("producers.md", "go", "func Report");
+        await reader.write("main.go", GO_PROGRAM + code);
+        await reader.write("good.json", JSON.stringify([event("1")]));
+        const bad = { ...event("2"), source: "nobody" };
+        await reader.write("bad.json", JSON.stringify([bad]));
+        const format = GO_PATH!.replace(/go$/, "gofmt");
+        strictEqual(await reader.run(format, ["-l", "main.go"]), "");
+        await reader.run(GO_PATH!, ["vet", "main.go"]);
+        await reader.run(GO_PATH!, ["build", "-o", "report", "main.go"]);
+        reader.refuse();
+        strictEqual(await reader.run("./report", ["good.json"]), "<nil>");
+        match(
+          await reader.run("./report", ["bad.json"]),
+          /^cannot report events: .*all_events_rejected/,
+        );
+        deepStrictEqual(await ids(world), ["1"]);
+      })
+    ),
+});
 
 dbTest(
   "SQL of docs/producers.md reports, as the role that it grants to",
