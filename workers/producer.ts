@@ -8,9 +8,11 @@
 
 import {
   appendFileSync,
+  closeSync,
   existsSync,
   mkdirSync,
-  readFileSync,
+  openSync,
+  readSync,
   renameSync,
   rmSync,
 } from "node:fs";
@@ -43,6 +45,7 @@ export interface Producer {
    * Sends what is there, until all is acknowledged.
    *
    * @param signal Ends the waiting; what is left is sent by the next flush or start.
+   * @throws The reason of the signal, once that has ended it.
    */
   flush(signal?: AbortSignal): Promise<void>;
 }
@@ -55,6 +58,9 @@ const REQUEST_MS_MAX = 30_000;
 
 /** The pauses between attempts double up to this, ms. */
 const PAUSE_MS_MAX = 30_000;
+
+/** Of the outbox at once in memory, and a line more: an outage may have made it large. */
+const READ_BYTES = 1_048_576;
 
 /**
  * Begins where the last producer of this outbox was ended, and sends what it left.
@@ -82,20 +88,26 @@ export function createProducer(options: ProducerOptions): Producer {
     // One after the other: what is sent first is forgotten first.
     const before = flushing ?? Promise.resolve();
     flushing = before.catch(() => {}).then(() => sendAll(signal));
-    return flushing;
+    // The one before may wait for as long as Weir is gone.
+    return signal ? Promise.race([flushing, endOf(signal)]) : flushing;
   }
 
   async function sendAll(signal?: AbortSignal): Promise<void> {
     // What was being sent at a crash is sent again: its ids make that harmless.
     for (;;) {
+      signal?.throwIfAborted();
       if (!existsSync(sending)) {
         if (!existsSync(outbox)) return;
         renameSync(outbox, sending);
       }
-      const events = readFileSync(sending, "utf8").split("\n").flatMap(read);
-      for (let at = 0; at < events.length; at += BATCH_EVENTS) {
-        await send(options, events.slice(at, at + BATCH_EVENTS), signal);
+      let batch: unknown[] = [];
+      for (const line of linesOf(sending)) {
+        batch.push(...read(line));
+        if (batch.length < BATCH_EVENTS) continue;
+        await send(options, batch, signal);
+        batch = [];
       }
+      if (batch.length > 0) await send(options, batch, signal);
       rmSync(sending);
     }
   }
@@ -105,7 +117,7 @@ export function createProducer(options: ProducerOptions): Producer {
     try {
       return [JSON.parse(line)];
     } catch {
-      // Power failed amid the line.
+      // Power failed amid the line, or the disk was full.
       options.onRefused?.(line, "The outbox was cut off here");
       return [];
     }
@@ -113,21 +125,43 @@ export function createProducer(options: ProducerOptions): Producer {
 
   return {
     report(event) {
-      appendFileSync(outbox, `${JSON.stringify(event)}\n`);
+      // A line of its own, also after one that was torn.
+      appendFileSync(outbox, `\n${JSON.stringify(event)}\n`);
       schedule();
     },
     flush,
   };
 }
 
+/** Lines of a file of any size; the last one may be torn. */
+function* linesOf(path: string): Generator<string> {
+  const file = openSync(path, "r");
+  try {
+    const part = new Uint8Array(READ_BYTES);
+    const decoder = new TextDecoder();
+    let rest = "";
+    for (let length = 0; (length = readSync(file, part)) > 0;) {
+      rest += decoder.decode(part.subarray(0, length), { stream: true });
+      const lines = rest.split("\n");
+      rest = lines.pop()!;
+      yield* lines;
+    }
+    yield rest;
+  } finally {
+    closeSync(file);
+  }
+}
+
 /** Repeats until Weir has judged every event. */
 async function send(
-  { url, key, onRefused }: ProducerOptions,
+  options: ProducerOptions,
   events: unknown[],
   signal?: AbortSignal,
 ): Promise<void> {
+  const { url, key, onRefused } = options;
   for (let attempt = 0;; attempt++) {
     signal?.throwIfAborted();
+    const deadline = AbortSignal.timeout(REQUEST_MS_MAX);
     const response = await fetch(`${url}/api/v1/events`, {
       method: "POST",
       headers: {
@@ -135,39 +169,52 @@ async function send(
         "content-type": "application/json",
       },
       body: JSON.stringify(events),
-      signal: AbortSignal.timeout(REQUEST_MS_MAX),
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
     }).catch(() => null);
     const answer = await response?.json().catch(() => null);
-    if (response && answer && [202, 422].includes(response.status)) {
+    if (response && answer?.errors && [202, 422].includes(response.status)) {
       for (const { index, message } of answer.errors) {
         onRefused?.(events[index], message);
       }
       return;
     }
-    // Half of it may go where the whole does not.
-    if (response?.status === 413 && events.length > 1) {
+    if (response?.status === 413) {
+      // Half of it may go where the whole does not; one that is too large never will.
+      if (events.length === 1) {
+        onRefused?.(events[0], answer?.detail ?? "It is too large");
+        return;
+      }
       const half = events.length >> 1;
-      await send(
-        { url, key, outbox: "", onRefused },
-        events.slice(0, half),
-        signal,
-      );
+      await send(options, events.slice(0, half), signal);
       events = events.slice(half);
       continue;
     }
     // A key that is wrong may be put right; the events are kept until then.
-    const asked = Number(response?.headers.get("retry-after") ?? 0) * 1_000;
+    // Proxies may name a date there.
+    const asked = Number(response?.headers.get("retry-after")) * 1_000 || 0;
     const pause = Math.min(250 * 2 ** attempt, PAUSE_MS_MAX);
     await rest(Math.max(asked, pause * (0.5 + Math.random() / 2)), signal);
   }
 }
 
+function endOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const end = () => reject(signal.reason);
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+  });
+}
+
 function rest(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
+    if (signal?.aborted) end();
+
+    function end(): void {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
       resolve();
-    }, { once: true });
+    }
   });
 }

@@ -1,4 +1,10 @@
-import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import {
+  deepStrictEqual,
+  match,
+  ok,
+  rejects,
+  strictEqual,
+} from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { until, withDatabase, type World } from "../harness.ts";
 import { appWith, enrolled } from "../routes/_requests.ts";
@@ -123,3 +129,75 @@ clientTest(
     await Deno.remove(dir, { recursive: true });
   },
 );
+
+clientTest(
+  "createProducer() loses no event beside one that was torn, or that Weir can never take",
+  async (world, url) => {
+    const dir = await Deno.makeTempDir({ prefix: "weir-outbox-" });
+    const outbox = `${dir}/outbox`;
+    const refused: [string, string][] = [];
+    // A disk that was full, or power that failed, amid a line.
+    await Deno.writeTextFile(outbox, '{"id":"torn');
+    const producer = createProducer({
+      url,
+      key: world.key,
+      outbox,
+      delayMs: 60_000,
+      onRefused: (event, reason) =>
+        refused.push([(event as { id?: string }).id ?? String(event), reason]),
+    });
+    const event = (id: string) => ({
+      ...enrolled({
+        execution_id: crypto.randomUUID(),
+        occurred_at: new Date().toISOString(),
+      }),
+      id,
+    });
+    producer.report(event("first"));
+    producer.report({ ...event("huge"), error: "x".repeat(9_000_000) });
+    producer.report(event("last"));
+    await producer.flush();
+    deepStrictEqual(refused.map(([id]) => id), ['{"id":"torn', "huge"]);
+    match(refused[1]![1], /at most \d+ bytes/);
+    const rows = await world.sql`select event_id from weir.event`;
+    deepStrictEqual(rows.map((row) => row.event_id).sort(), ["first", "last"]);
+    deepStrictEqual([...Deno.readDirSync(dir)], []);
+    await Deno.remove(dir, { recursive: true });
+  },
+);
+
+Deno.test("flush() of createProducer() ends when its signal says so, whoever else waits for Weir", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "weir-outbox-" });
+  // It takes what it is sent, and never answers.
+  const held: Promise<Response>[] = [];
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) => {
+      const answer = new Promise<Response>((resolve) =>
+        request.signal.addEventListener(
+          "abort",
+          () => resolve(new Response()),
+        )
+      );
+      held.push(answer);
+      return answer;
+    },
+  );
+  const producer = createProducer({
+    url: `http://127.0.0.1:${server.addr.port}`,
+    key: "any",
+    outbox: `${dir}/outbox`,
+    delayMs: 60_000,
+  });
+  producer.report({ id: "1" });
+  const last = new AbortController();
+  const first = producer.flush(last.signal);
+  await until("it is sent", () => held.length > 0);
+  await rejects(producer.flush(AbortSignal.timeout(50)), /time/i);
+  last.abort(new Error("enough"));
+  await rejects(first, /enough/);
+  strictEqual(held.length, 1);
+  ok((await Deno.readTextFile(`${dir}/outbox.sending`)).includes('"1"'));
+  await server.shutdown();
+  await Deno.remove(dir, { recursive: true });
+});
