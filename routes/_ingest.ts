@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { recordEvents } from "../db/events.ts";
 import { noteRefusals, type Refusal } from "../db/quality.ts";
@@ -19,7 +19,6 @@ import {
   EVENTS_PER_REQUEST_MAX,
   Uuid,
 } from "../db/schema.ts";
-import type { AuthEnv } from "./_auth.ts";
 import { mediaTypeOf } from "./_body.ts";
 import { AppError, toAppError } from "./_errors.ts";
 import { spendEvents } from "./_limit.ts";
@@ -46,21 +45,25 @@ const BODIES_MAX = 32;
 /**
  * Refuses what would only wait, before its body is read: to say so early is how more
  * than can be done is borne. Streams are held piece by piece and not counted.
+ *
+ * @param ownerOf Whose body it is; default: of the account that the request may write to.
  */
-export function admission(): MiddlewareHandler<AuthEnv> {
-  const held = new Map<number, number>();
+export function admission(
+  ownerOf: (c: Context) => unknown = (c) => c.get("viewer").account_id,
+): MiddlewareHandler {
+  const held = new Map<unknown, number>();
   return async (c, next) => {
     if (mediaTypeOf(c.req.raw) === "application/x-ndjson") return await next();
-    const { account_id } = c.get("viewer");
-    const count = held.get(account_id) ?? 0;
+    const owner = ownerOf(c);
+    const count = held.get(owner) ?? 0;
     if (count >= BODIES_MAX) throw new AppError("overloaded");
-    held.set(account_id, count + 1);
+    held.set(owner, count + 1);
     try {
       await next();
     } finally {
-      const left = held.get(account_id)! - 1;
-      if (left === 0) held.delete(account_id);
-      else held.set(account_id, left);
+      const left = held.get(owner)! - 1;
+      if (left === 0) held.delete(owner);
+      else held.set(owner, left);
     }
   };
 }

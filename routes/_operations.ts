@@ -193,7 +193,7 @@ export const OPERATIONS: Record<string, Operation> = {
       [CLOUDEVENTS_BATCH]: z.array(Envelope).max(EVENTS_PER_REQUEST_MAX),
     },
     answers: { 202: json("What became of the events", EventReceipt) },
-    errors: ["all_events_rejected"],
+    errors: ["all_events_rejected", "overloaded"],
     problem: EventsProblem,
     example: {
       body: [
@@ -661,7 +661,7 @@ export const OPERATIONS: Record<string, Operation> = {
         EventReceipt.extend({ success: z.literal(true), ignored: z.int() }),
       ),
     },
-    errors: ["all_events_rejected"],
+    errors: ["all_events_rejected", "overloaded"],
     problem: EventsProblem,
     example: {
       body: {
@@ -695,7 +695,7 @@ export const OPERATIONS: Record<string, Operation> = {
         EventReceipt.extend({ status: z.literal(1), ignored: z.int() }),
       ),
     },
-    errors: ["all_events_rejected"],
+    errors: ["all_events_rejected", "overloaded"],
     problem: EventsProblem,
     example: {
       body: {
@@ -742,7 +742,7 @@ export const OPERATIONS: Record<string, Operation> = {
         },
       },
     },
-    errors: ["all_events_rejected"],
+    errors: ["all_events_rejected", "overloaded"],
     problem: EventsProblem,
     example: { body: { resourceSpans: [] } },
   },
@@ -771,6 +771,7 @@ export const OPERATIONS: Record<string, Operation> = {
       "unavailable",
       "query_timeout",
       "all_events_rejected",
+      "rate_limited",
     ],
     problem: EventsProblem,
     example: { path: { id: "0123456789abcdef0123456789abcdef" }, body: {} },

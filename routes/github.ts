@@ -13,6 +13,7 @@ import { putWorkflow, readWorkflow } from "../db/workflows.ts";
 import { mediaTypeOf, readBytes } from "./_body.ts";
 import { AppError } from "./_errors.ts";
 import { numbered, takeEvents } from "./_ingest.ts";
+import { limitsStrangers } from "./_limit.ts";
 import { type Delivery, isSigned, readDelivery } from "./_wire_github.ts";
 import type { Deps } from "./app.ts";
 
@@ -21,7 +22,7 @@ export const WebhookId = z.string().regex(/^[0-9a-f]{32}$/);
 
 /** @returns The routes below `/webhooks/github`. */
 export function github(deps: Deps): Hono {
-  return new Hono().post("/:id", async (c) => {
+  return new Hono().post("/:id", limitsStrangers(deps), async (c) => {
     const id = WebhookId.safeParse(c.req.param("id"));
     const webhook = id.success ? await findWebhook(deps.sql, id.data) : null;
     const body = await readBytes(c.req.raw);

@@ -8,11 +8,13 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
+import type { Grant } from "../db/access.ts";
 import type { EventReceipt } from "../db/schema.ts";
-import { granting } from "./_auth.ts";
+import { type AuthEnv, granting } from "./_auth.ts";
 import { mediaTypeOf, readBytes, readJson } from "./_body.ts";
-import { numbered, takeEvents } from "./_ingest.ts";
+import { admission, numbered, takeEvents } from "./_ingest.ts";
+import { addressOf, limitsStrangers } from "./_limit.ts";
 import { decodeTraces, encodeAnswer, readTraces } from "./_wire_otlp.ts";
 import {
   type Batch,
@@ -22,32 +24,33 @@ import {
 import type { Deps } from "./app.ts";
 
 /** @returns The routes, at the root. */
-export function ingest(deps: Deps): Hono {
-  const app = new Hono();
+export function ingest(deps: Deps): Hono<AuthEnv> {
+  const app = new Hono<AuthEnv>();
+  const guarded = [limitsStrangers(deps), knowsKey(deps), admission()] as const;
 
   // These clients label their bodies as they like (RudderStack's as a form): all is JSON.
-  app.post("/v1/batch", async (c) => {
-    const accountId = await accountOf(keyIn(c.req.header("authorization")));
+  app.post("/v1/batch", ...guarded, async (c) => {
     const batch = readSegmentBatch(await readJson(c.req.raw));
-    const receipt = await take(accountId, batch);
+    const receipt = await take(c.get("viewer"), batch);
     return c.json({ success: true, ...receipt });
   });
 
-  app.post("/batch/", async (c) => {
+  // The key is in the body, so that who sends it is not known before.
+  const byAddress = admission((c) => addressOf(c, deps.trustedProxies));
+  app.post("/batch/", limitsStrangers(deps), byAddress, async (c) => {
     const batch = readPostHogBatch(await readJson(c.req.raw));
-    const receipt = await take(await accountOf(batch.key), batch);
+    const receipt = await take(await grantOf(deps, batch.key), batch);
     return c.json({ status: 1, ...receipt });
   });
 
-  app.post("/v1/traces", async (c) => {
-    const accountId = await accountOf(keyIn(c.req.header("authorization")));
+  app.post("/v1/traces", ...guarded, async (c) => {
     const isJson = mediaTypeOf(c.req.raw) === "application/json";
     const trace = readTraces(
       isJson
         ? await readJson(c.req.raw)
         : decodeTraces(await readBytes(c.req.raw)),
     );
-    const receipt = await take(accountId, { key: null, ...trace });
+    const receipt = await take(c.get("viewer"), { key: null, ...trace });
     const why = receipt.errors[0]?.message ?? "";
     if (isJson) {
       const { rejected } = receipt;
@@ -63,20 +66,29 @@ export function ingest(deps: Deps): Hono {
   });
   return app;
 
-  async function accountOf(key: string | null): Promise<number> {
-    const grant = key === null ? null : await deps.auth.authenticate(key);
-    return granting(grant, "events:write").account_id;
-  }
-
   async function take(
-    accountId: number,
+    { account_id }: Grant,
     { events, ignored }: Batch,
   ): Promise<EventReceipt & { ignored: number }> {
     return {
-      ...await takeEvents(deps, accountId, [numbered(events)]),
+      ...await takeEvents(deps, account_id, [numbered(events)]),
       ignored,
     };
   }
+}
+
+/** Finds out who sends something, before it is read. */
+function knowsKey(deps: Deps): MiddlewareHandler<AuthEnv> {
+  return async (c, next) => {
+    const key = keyIn(c.req.header("authorization"));
+    c.set("viewer", await grantOf(deps, key));
+    await next();
+  };
+}
+
+async function grantOf({ auth }: Deps, key: string | null): Promise<Grant> {
+  const grant = key === null ? null : await auth.authenticate(key);
+  return granting(grant, "events:write");
 }
 
 /** After `Bearer`, or the user name of `Basic`. */

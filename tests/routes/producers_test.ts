@@ -14,6 +14,7 @@ import { OTLPTraceExporter as ProtobufExporter } from "@opentelemetry/exporter-t
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { PostHog } from "posthog-node";
 import { createKey } from "../../db/access.ts";
+import { createLimiter } from "../../routes/_limit.ts";
 import { dbTest, withDatabase, type World } from "../harness.ts";
 import {
   appWith,
@@ -537,4 +538,74 @@ dbTest("POST /v1/traces says what it cannot take", async (world) => {
     401,
     "unauthenticated",
   );
+});
+
+/** Bodies of one producer that are held at once; see `admission()`. */
+const BODIES_MAX = 32;
+
+for (
+  const path of ["/api/v1/events", "/v1/batch", "/batch/", "/v1/traces"]
+) {
+  dbTest(`POST ${path} refuses a body that would only wait`, async (world) => {
+    const { app } = world;
+    const feeds = Array.from(
+      { length: BODIES_MAX },
+      () => new TransformStream<Uint8Array, Uint8Array<ArrayBuffer>>(),
+    );
+    const held = feeds.map(({ readable }) =>
+      app.request(path, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${world.key}`,
+          "content-type": "application/json",
+        },
+        body: readable,
+      })
+    );
+    // Taken in once they are read.
+    const writers = feeds.map(({ writable }) => writable.getWriter());
+    await Promise.all(writers.map((one) => one.write(new Uint8Array([32]))));
+    const refused = await send(world, "POST", path, { json: {} });
+    assertProblem(refused, 503, "overloaded");
+    ok(Number(refused.headers.get("retry-after")) > 0);
+    await Promise.all(writers.map((one) => one.close()));
+    for (const response of await Promise.all(held)) {
+      strictEqual(response.status, 400);
+      await response.body?.cancel();
+    }
+    const after = await send(world, "POST", path, { json: {} });
+    ok(after.status !== 503, after.text);
+  });
+}
+
+dbTest("who guesses keys of other clients is limited, too", async (world) => {
+  const limiter = createLimiter({
+    now: () => world.clock.now,
+    upstash: null,
+    perMinute: { stranger: 2 },
+  });
+  const app = appWith(world, { limiter });
+  for (
+    const [path, json] of [
+      ["/v1/batch", { batch: [] }],
+      ["/batch/", { api_key: "weir_no", batch: [] }],
+      ["/v1/traces", {}],
+      [`/webhooks/github/${"0".repeat(32)}`, {}],
+    ] as const
+  ) {
+    const statuses: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const response = await app.request(path, {
+        method: "POST",
+        headers: {
+          authorization: "Bearer weir_no",
+          "content-type": "application/json",
+        },
+        body: JSON.stringify(json),
+      }, { remoteAddr: { hostname: `192.0.2.${path.length}` } });
+      await response.body?.cancel();
+      statuses.push(response.status);
+    }
+    deepStrictEqual(statuses, [401, 401, 429], path);
+  }
 });
