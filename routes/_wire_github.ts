@@ -186,7 +186,7 @@ function readJob(
   }
   const step = {
     step_id,
-    name: job.name.slice(0, 200),
+    name: job.name.slice(0, 200).toWellFormed(),
     type: "action" as const,
     action_type: "job",
   };
@@ -208,7 +208,8 @@ function attemptOf(
   );
   return {
     workflow_id,
-    name: `${repository.full_name}: ${workflowName}`.slice(0, 200),
+    name: `${repository.full_name}: ${workflowName}`.slice(0, 200)
+      .toWellFormed(),
     common: {
       workflow_id,
       execution_id: uuidOf(workflow_id, "run", run.id, run.run_attempt),

@@ -8,56 +8,81 @@
 
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { z } from "zod";
+import { ERROR_LENGTH_MAX } from "../db/schema.ts";
 import { AppError } from "./_errors.ts";
 
 /** Nanoseconds since 1970, which JSON carries as text. */
 const Nanoseconds = z.union([z.string().regex(/^\d{1,19}$/), z.int().min(0)])
   .transform(BigInt);
 
+/** In protobuf's JSON whatever has its default may be missing, or null. */
+function orElse<Schema extends z.ZodType>(
+  schema: Schema,
+  missing: z.output<Schema>,
+) {
+  return schema.nullish().transform((value) => value ?? missing);
+}
+
+/** Lists and maps say nothing to us, and nothing is `undefined`. */
 const Value = z.object({
-  stringValue: z.string().optional(),
-  boolValue: z.boolean().optional(),
-  intValue: z.union([z.string().regex(/^-?\d{1,19}$/), z.number()]).optional(),
-  doubleValue: z.number().optional(),
-}).transform(({ stringValue, boolValue, intValue, doubleValue }) =>
-  stringValue ?? boolValue ??
-    (intValue === undefined ? doubleValue : Number(intValue))
+  stringValue: z.string().nullish(),
+  boolValue: z.boolean().nullish(),
+  intValue: z.union([z.string().regex(/^-?\d{1,19}$/), z.number()]).nullish(),
+  doubleValue: z.number().nullish(),
+}).nullish().transform((value) =>
+  value?.stringValue ?? value?.boolValue ??
+    (value?.intValue == null
+      ? value?.doubleValue ?? undefined
+      : Number(value.intValue))
 );
 
 /** Of several with one name the last counts. */
-const Attributes = z.array(z.object({ key: z.string(), value: Value }))
-  .default([])
-  .transform((list) =>
-    Object.fromEntries(list.map(({ key, value }) => [key, value]))
-  );
+const Attributes = z.array(
+  z.object({ key: orElse(z.string(), ""), value: Value }),
+).nullish().transform((list) =>
+  Object.fromEntries((list ?? []).map(({ key, value }) => [key, value]))
+);
 type Attributes = z.infer<typeof Attributes>;
 
+/** One that has not ended, or whose exporter knows no times, says 0. */
 const Span = z.object({
   traceId: z.string().regex(/^[0-9a-f]{32}$/i).toLowerCase(),
   spanId: z.string().regex(/^[0-9a-f]{16}$/i).toLowerCase(),
-  startTimeUnixNano: Nanoseconds,
-  endTimeUnixNano: Nanoseconds,
+  startTimeUnixNano: orElse(Nanoseconds, 0n),
+  endTimeUnixNano: orElse(Nanoseconds, 0n),
   attributes: Attributes,
-  events: z.array(z.object({
-    timeUnixNano: Nanoseconds,
-    name: z.string().default(""),
-    attributes: Attributes,
-  })).default([]),
-  status: z.object({
-    message: z.string().default(""),
-    code: z.number().default(0),
-  }).default({ message: "", code: 0 }),
+  events: orElse(
+    z.array(z.object({
+      timeUnixNano: orElse(Nanoseconds, 0n),
+      name: orElse(z.string(), ""),
+      attributes: Attributes,
+    })),
+    [],
+  ),
+  status: orElse(
+    z.object({
+      message: orElse(z.string(), ""),
+      code: orElse(z.number(), 0),
+    }),
+    { message: "", code: 0 },
+  ),
 });
 type Span = z.infer<typeof Span>;
 
 /** A request of OTLP. */
 export const Traces = z.object({
-  resourceSpans: z.array(z.object({
-    resource: z.object({ attributes: Attributes })
-      .default({ attributes: {} }),
-    scopeSpans: z.array(z.object({ spans: z.array(Span).default([]) }))
-      .default([]),
-  })).default([]),
+  resourceSpans: orElse(
+    z.array(z.object({
+      resource: orElse(z.object({ attributes: Attributes }), {
+        attributes: {},
+      }),
+      scopeSpans: orElse(
+        z.array(z.object({ spans: orElse(z.array(Span), []) })),
+        [],
+      ),
+    })),
+    [],
+  ),
 });
 
 /** OTLP's code of a span that failed. */
@@ -140,9 +165,8 @@ function phasesOf(
   of: (name: string) => unknown,
 ): [string, bigint, Record<string, unknown>][] {
   const failed = status.code === STATUS_ERROR;
-  const error = status.message === ""
-    ? {}
-    : { error: status.message.slice(0, 1_000) };
+  const text = storable(status.message);
+  const error = text === "" ? {} : { error: text };
   const step_id = of("step_id");
   switch (kind) {
     case "step":
@@ -179,6 +203,11 @@ function phasesOf(
     default:
       return [["unknown", start, { type: kind }]];
   }
+}
+
+/** As much of a text as an event's error may be. */
+function storable(text: string): string {
+  return text.replaceAll("\0", "").slice(0, ERROR_LENGTH_MAX).toWellFormed();
 }
 
 /** What is below a microsecond is dropped, as everywhere. */

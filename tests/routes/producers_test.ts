@@ -482,6 +482,46 @@ for (
   );
 }
 
+dbTest("POST /v1/traces passes over what it does not know", async (world) => {
+  const attribute = (key: string, stringValue: string) => ({
+    key,
+    value: { stringValue },
+  });
+  const minutes = (n: number) => `${Date.parse(at(n))}000000`;
+  const spans = [
+    // Not ended, of somebody else, and with a value of a kind that OTLP may add.
+    { traceId: "c".repeat(32), spanId: "d".repeat(16) },
+    {
+      traceId: "a".repeat(32),
+      spanId: "b".repeat(16),
+      parentSpanId: null,
+      startTimeUnixNano: minutes(-60),
+      endTimeUnixNano: minutes(-59),
+      attributes: [
+        attribute("weir.workflow_id", WORKFLOW),
+        attribute("weir.kind", "action"),
+        attribute("weir.step_id", STEP),
+        { key: "nothing" },
+        { value: {} },
+        { key: "empty", value: null },
+        { key: "list", value: { arrayValue: { values: [] } } },
+      ],
+      events: null,
+      // Cut amid a letter, and with what no text of Postgres holds.
+      status: { code: 2, message: `\0${"x".repeat(999)}🌊` },
+    },
+  ];
+  const answer = await send(world, "POST", "/v1/traces", {
+    json: { resourceSpans: [{ resource: null, scopeSpans: [{ spans }] }] },
+  });
+  deepStrictEqual([answer.status, answer.json], [200, { partialSuccess: {} }]);
+  const [row] = await world.sql`select type, error from weir.event`;
+  deepStrictEqual([row!.type, row!.error], [
+    "action.executed",
+    `${"x".repeat(999)}\ufffd`,
+  ]);
+});
+
 dbTest("POST /v1/traces says what it cannot take", async (world) => {
   const span = (attributes: Record<string, string>) => ({
     traceId: "A".repeat(32),
