@@ -212,6 +212,23 @@ export async function releaseExport(
   await sql`select weir.release_export(${job_id}, ${attempt})`;
 }
 
+/** How the queue is doing, of all accounts. */
+export interface ExportQueue {
+  queued: number;
+  running: number;
+  /** Those that had all their attempts; forgotten a week later. */
+  dead: number;
+  /** How long the one waits that could have begun first; 0 without one. */
+  wait_seconds: number;
+}
+
+/** Counts what waits, runs and was given up. */
+export async function countExports(sql: Sql): Promise<ExportQueue> {
+  const [row] = await sql<[{ queue: ExportQueue }]>`
+    select weir.count_exports(${ATTEMPTS_MAX}) as queue`;
+  return row.queue;
+}
+
 /** Forgets what has expired. Returns how many jobs, and whose files are still wanted. */
 export async function expireExports(
   sql: Sql,

@@ -6,6 +6,7 @@
 
 import { Hono, type MiddlewareHandler } from "hono";
 import { type Sql, stateOfPool } from "../db/client.ts";
+import { countExports, type ExportQueue } from "../db/exports.ts";
 import { readPipeline } from "../db/jobs.ts";
 import type { ReplicaState } from "../db/replica.ts";
 import type { Pipeline } from "../db/schema.ts";
@@ -77,8 +78,13 @@ export function metrics(
   audience: Audience,
 ): Hono {
   return new Hono().get("/metrics", async (c) => {
+    const [pipeline, queue] = await Promise.all([
+      readPipeline(sql),
+      countExports(sql),
+    ]);
     const all = [
-      ...pipelineMetrics(await readPipeline(sql)),
+      ...pipelineMetrics(pipeline),
+      ...exportMetrics(queue),
       counter(
         "weir_http_requests_total",
         "Requests that this process has answered",
@@ -151,6 +157,22 @@ function pipelineMetrics(state: Pipeline): Metric[] {
         labels: { view: view.name },
         value: view.refresh_seconds,
       })),
+    ),
+  ];
+}
+
+function exportMetrics({ wait_seconds, ...states }: ExportQueue): Metric[] {
+  return [
+    gauge(
+      "weir_exports",
+      "Files that wait, are being made, or were given up (dead) within a week",
+      Object.entries(states)
+        .map(([state, value]) => ({ labels: { state }, value })),
+    ),
+    gauge(
+      "weir_export_wait_seconds",
+      "How long a file waits that a worker could have begun",
+      [{ value: wait_seconds }],
     ),
   ];
 }

@@ -301,6 +301,24 @@ begin atomic
   select pg_notify('export_requested', '');
 end;
 
+-- count_exports(attempts_max): how the queue is doing; of nobody's data.
+--
+-- Returns  {queued, running, dead, wait_seconds}: dead had all their attempts, until they are tried again or a week has
+--          passed; wait_seconds is how long the one waits that a worker could have begun first, 0 without one.
+-- Callers  countExports() of db/exports.ts.
+create or replace function count_exports(attempts_max int) returns json
+language sql stable security definer
+set search_path = weir, pg_temp
+return (
+  select json_build_object('queued', count(*) filter (where j.status = 'queued'),
+    'running', count(*) filter (where j.status = 'running'),
+    'dead', (select count(*) from export_job d where d.status = 'failed' and d.attempts >= attempts_max),
+    'wait_seconds', coalesce(extract(epoch from max(clock_timestamp() -
+      case j.status when 'queued' then j.not_before else j.lease_until end)
+      filter (where clock_timestamp() >
+        case j.status when 'queued' then j.not_before else j.lease_until end)), 0)::float8)
+  from export_job j where j.status in ('queued', 'running'));
+
 -- expire_exports(now): forgets files that have expired, jobs a week after they ended, and pieces that lost workers
 -- left behind. Returns {jobs, live}: how many expired, and the attempts whose files are still wanted.
 -- Callers: workers/export.ts. Repeat: harmless.

@@ -20,7 +20,7 @@ declare
     'find_key', 'find_webhook', 'find_session', 'find_sign_in_link', 'begin_session', 'end_session', 'open_export', 'account_of_export',
     'find_share',
     -- of nobody's data
-    'find_account', 'note_keys_used', 'record_access', 'read_pipeline', 'read_position',
+    'find_account', 'note_keys_used', 'record_access', 'read_pipeline', 'count_exports', 'read_position',
     -- how often workflows have changed, known by their ids
     'read_revisions'];
   missing  text;

@@ -224,6 +224,7 @@ const OF_NO_ACCOUNT = [
   "note_keys_used",
   "record_access",
   "read_pipeline",
+  "count_exports",
   "read_position",
   "read_revisions",
 ];

@@ -148,6 +148,53 @@ dbTest(
   },
 );
 
+dbTest(
+  "GET /metrics tells of exports that wait, run, and were given up",
+  async (world) => {
+    const { sql } = world;
+    await post(world, enrolled());
+    const told = async () => {
+      const { text } = await send(world, "GET", "/metrics", { key: null });
+      const value = (name: string) =>
+        Number(
+          text.split("\n").find((line) => line.startsWith(`${name} `))!
+            .split(" ")[1],
+        );
+      return [
+        ...["queued", "running", "dead"]
+          .map((state) => value(`weir_exports{state="${state}"}`)),
+        Math.floor(value("weir_export_wait_seconds")),
+      ];
+    };
+    deepStrictEqual(await told(), [0, 0, 0, 0]);
+    const add = async (job: Record<string, unknown>) => {
+      const [{ account_id, workflow_id }] = await sql<
+        [{ account_id: number; workflow_id: number }]
+      >`select account_id, workflow_id from weir.workflow`;
+      await sql`insert into weir.export_job ${
+        sql({ account_id, workflow_id, request: "{}", ...job })
+      }`;
+    };
+    const secondsAgo = (seconds: number) =>
+      new Date(Date.now() - seconds * 1_000);
+    // One that rests after a failure waits for nobody.
+    await add({ not_before: secondsAgo(-100) });
+    deepStrictEqual(await told(), [1, 0, 0, 0]);
+    await add({ requested_at: secondsAgo(99), not_before: secondsAgo(40) });
+    await add({ status: "running", attempts: 1, lease_until: secondsAgo(-9) });
+    deepStrictEqual(await told(), [2, 1, 0, 40]);
+    // Whose worker is gone waits for another.
+    await sql`update weir.export_job set lease_until = ${
+      secondsAgo(70)
+    } where status = 'running'`;
+    // What was asked for wrongly failed, too, and nobody is to look at that.
+    await add({ status: "failed", attempts: 1, finished_at: new Date() });
+    await add({ status: "failed", attempts: 3, finished_at: new Date() });
+    await add({ status: "done", attempts: 3 });
+    deepStrictEqual(await told(), [2, 1, 1, 70]);
+  },
+);
+
 dbTest("without its database the app says so and no more", async (world) => {
   const sql = connect(NOWHERE, { max: 1, statementTimeoutMs: 1_000 });
   const { log, lines } = listening();
