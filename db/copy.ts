@@ -1,10 +1,10 @@
 /**
- * COPY out of Postgres as a stream that waits for its reader.
+ * COPY out of Postgres as a stream that waits for its reader, and into it.
  *
  * @module
  */
 
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import type { Sql } from "./client.ts";
 
 /** Rows that wait for a reader, bytes: enough that neither waits for the other in turns. */
@@ -81,6 +81,44 @@ export async function copyOut(
     },
     cancel: stop,
   }, new ByteLengthQueuingStrategy({ highWaterMark: WAITING_BYTES_MAX }));
+}
+
+/**
+ * Runs `copy … from stdin`: all of it is there then, or nothing. Half a megabyte as a
+ * parameter would be a text of a whole one on its way, and those add up.
+ *
+ * @param sql Client; one of its connections is taken until the end.
+ * @param statement Whole.
+ * @param body What Postgres is to read; taken only as fast as it does.
+ * @throws What `body` throws, and what Postgres says of it.
+ */
+export async function copyIn(
+  sql: Sql,
+  statement: string,
+  body: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const query = sql.unsafe(statement);
+  const out: Writable = await query.writable();
+  // It settles its query anew when Postgres has taken all of it, or none, and its stream
+  // never ends when that is none (3.4.9).
+  const isOver = new Promise((resolve, reject) =>
+    Object.assign(query, { resolve, reject })
+  );
+  // Heard below, or told by `body` before.
+  isOver.catch(() => {});
+  out.on("error", () => {});
+  try {
+    for await (const bytes of body) {
+      const isTaken = new Promise((resolve) => out.write(bytes, resolve));
+      await Promise.race([isTaken, isOver]);
+    }
+  } catch (error) {
+    out.destroy(error as Error);
+    await isOver.catch(() => {});
+    throw error;
+  }
+  out.end();
+  await isOver;
 }
 
 /**

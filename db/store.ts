@@ -9,6 +9,7 @@
  */
 
 import type { Sql } from "./client.ts";
+import { copyIn } from "./copy.ts";
 
 /** One attempt to make one file. */
 export interface StoredFile {
@@ -67,12 +68,11 @@ export function postgresStore(sql: Sql): ExportStore {
     async write({ job_id, attempt }, body) {
       await sql`
         delete from weir.export_chunk where job_id = ${job_id} and attempt = ${attempt}`;
-      let position = 0;
-      for await (const bytes of piecesOf(body, CHUNK_BYTES)) {
-        await sql`
-          insert into weir.export_chunk (job_id, attempt, position, bytes)
-          values (${job_id}, ${attempt}, ${position++}, ${bytes})`;
-      }
+      await copyIn(
+        sql,
+        "copy weir.export_chunk (job_id, attempt, position, bytes) from stdin (format binary)",
+        rowsOf({ job_id, attempt }, piecesOf(body, CHUNK_BYTES)),
+      );
     },
     read(accountId, file, from, until) {
       let at = from;
@@ -159,6 +159,26 @@ export function diskStore(folder: string): ExportStore {
   };
 }
 
+/** Pieces as rows of `export_chunk`, as COPY reads them in binary: each field after its length. */
+async function* rowsOf(
+  { job_id, attempt }: StoredFile,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const int32 = (number: number) => number.toString(16).padStart(8, "0");
+  const ids = [job_id, attempt].map((id) => int32(16) + id.replaceAll("-", ""));
+  const signature = "5047434f50590aff0d0a00";
+  yield Uint8Array.fromHex(signature + int32(0) + int32(0));
+  let position = 0;
+  for await (const piece of pieces) {
+    const number = int32(4) + int32(position++);
+    yield Uint8Array.fromHex(
+      `0004${ids.join("")}${number}${int32(piece.length)}`,
+    );
+    yield piece;
+  }
+  yield Uint8Array.fromHex("ffff");
+}
+
 async function* entriesOf(folder: string): AsyncGenerator<Deno.DirEntry> {
   try {
     yield* Deno.readDir(folder);
@@ -167,12 +187,12 @@ async function* entriesOf(folder: string): AsyncGenerator<Deno.DirEntry> {
   }
 }
 
-/** Cuts a stream into pieces of one size, the last one of what is left. */
+/** Cuts a stream into pieces of one size, the last one of what is left; each until the next is asked for. */
 async function* piecesOf(
   body: ReadableStream<Uint8Array>,
   size: number,
 ): AsyncGenerator<Uint8Array> {
-  let piece = new Uint8Array(size);
+  const piece = new Uint8Array(size);
   let filled = 0;
   for await (const bytes of body) {
     for (let from = 0; from < bytes.length;) {
@@ -182,7 +202,6 @@ async function* piecesOf(
       from += part.length;
       if (filled === size) {
         yield piece;
-        piece = new Uint8Array(size);
         filled = 0;
       }
     }

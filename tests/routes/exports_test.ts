@@ -1,4 +1,10 @@
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import {
+  deepStrictEqual,
+  match,
+  ok,
+  rejects,
+  strictEqual,
+} from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { fold, recordEvents } from "../../db/events.ts";
 import {
@@ -618,6 +624,45 @@ dbTest("a job that cannot be done fails with its reason", async (world) => {
   const failed = await send(world, "GET", `${PATH}/exports/${old.json.job_id}`);
   strictEqual(failed.json.status, "failed");
   match(failed.json.error, /90 days/);
+});
+
+dbTest("postgresStore() keeps all of a file, or nothing", async (world) => {
+  const { sql } = world;
+  const store = postgresStore(sql);
+  const file = { job_id: crypto.randomUUID(), attempt: crypto.randomUUID() };
+  const pieces = (count: number) =>
+    ReadableStream.from(
+      Array.from({ length: count }, () => new Uint8Array(300_000)),
+    );
+  await sql.unsafe(`
+    create function weir.refuse() returns trigger language plpgsql as $$
+    begin
+      if new.position = 2 or length(new.bytes) = 300000 then raise 'disk full'; end if;
+      return new;
+    end $$;
+    create trigger refuse before insert on weir.export_chunk
+    for each row execute function weir.refuse()`);
+  // Amid it; and when all has been sent, and nothing is left to be told while it is.
+  for (const count of [20, 1]) {
+    await rejects(store.write(file, pieces(count)), /disk full/);
+  }
+  // Nobody is there any more, amid it.
+  const lost = new ReadableStream({
+    async pull(controller) {
+      await sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and query like 'copy %' and state = 'active'`;
+      controller.enqueue(new Uint8Array(700_000));
+    },
+  });
+  await rejects(store.write(file, lost), Error);
+  strictEqual((await sql`select from weir.export_chunk`).length, 0);
+  // Its connections are as good as before, all of them.
+  await sql`drop function weir.refuse cascade`;
+  for (let round = 0; round < 10; round++) await store.write(file, pieces(4));
+  const [{ bytes }] = await sql<[{ bytes: number }]>`
+    select sum(length(bytes)) as bytes from weir.export_chunk`;
+  strictEqual(Number(bytes), 1_200_000);
 });
 
 for (const kind of ["postgres", "disk"]) {
