@@ -728,17 +728,18 @@ begin
     -- One row a bucket in which something happened; position: 0 for the first.
     'sums', (
       select coalesce(json_agg(to_json(d) order by position), '[]') from (
+        -- Counts of days are int, and their sums bigint: of bigint, Postgres sums wider, in twice the time.
         select width_bucket(bucket, r.keys) - 1 as position,
-          sum(enrolled) as enrolled, sum(enrolled) as newcomers,
-          sum(enrolled - cohort_completed - cohort_exited) as in_progress,
-          sum(cohort_completed) as cohort_completed, sum(cohort_converted) as cohort_converted,
-          sum(cohort_completed) as settled_completed, sum(cohort_settled_converted) as settled_converted,
-          sum(completed) as completed, sum(exited) as exited, sum(converted) as converted,
-          sum(enrolled_trigger) as trigger, sum(enrolled_bulk) as bulk,
-          sum(enrolled_api) as api, sum(enrolled_manual) as manual,
-          sum(case when cohort then cohort_completed else completed end) as durations,
+          sum(enrolled::int) as enrolled, sum(enrolled::int) as newcomers,
+          sum((enrolled - cohort_completed - cohort_exited)::int) as in_progress,
+          sum(cohort_completed::int) as cohort_completed, sum(cohort_converted::int) as cohort_converted,
+          sum(cohort_completed::int) as settled_completed, sum(cohort_settled_converted::int) as settled_converted,
+          sum(completed::int) as completed, sum(exited::int) as exited, sum(converted::int) as converted,
+          sum(enrolled_trigger::int) as trigger, sum(enrolled_bulk::int) as bulk,
+          sum(enrolled_api::int) as api, sum(enrolled_manual::int) as manual,
+          sum((case when cohort then cohort_completed else completed end)::int) as durations,
           sum(case when cohort then cohort_duration_us else duration_us end)::text as duration_us,
-          sum(case when cohort then cohort_converted else converted end) as conversion_times,
+          sum((case when cohort then cohort_converted else converted end)::int) as conversion_times,
           sum(case when cohort then cohort_conversion_us else conversion_us end)::text as conversion_us
         from workflow_sums(r.workflow, r.grain, since, until, only_version)
         group by 1
@@ -747,7 +748,9 @@ begin
       select coalesce(sum(executions), 0) from workflow_running
       where workflow_id = r.workflow and (only_version is null or version = only_version)),
     -- Enrolled less ended, dated at or after the range's end …
-    'net_after', net_since(r.workflow, r.grain, until, only_version),
+    'net_after', case when r.bounds[cardinality(r.bounds)] < now
+      then net_since(r.workflow, r.grain, until, only_version)
+      else net_ahead(r.workflow, r.bounds[cardinality(r.bounds)], only_version) end,
     -- … and at or after now, for buckets that are not over.
     'net_ahead', net_ahead(r.workflow, now, only_version),
     'past', compared,
@@ -789,21 +792,17 @@ begin
       and (only_version is null or r.version = only_version));
 end $$;
 
--- net_ahead(workflow, instant, only_version): the same at or after any instant near now: whole quarters of
--- an hour from the rollup, the rest of its own from the detail.
+-- net_ahead(workflow, instant, only_version): the same at or after now or later, from the detail: what is dated ahead
+-- are minutes at most. To start up a read of the rollup's partitions takes ten times as long.
 create or replace function net_ahead(workflow int, instant timestamptz, only_version int) returns bigint
 language plpgsql stable
 set search_path = weir, pg_temp as $$
-declare
-  next  timestamptz := bucket_15min(instant) + interval '15 minutes';
 begin
-  return net_since(workflow, '15min', next, only_version)
-    + (select count(*) from execution
-       where workflow_id = workflow and enrolled_at >= instant and enrolled_at < next
-         and (only_version is null or version = only_version))
+  return (
+      select count(*) from execution
+      where workflow_id = workflow and enrolled_at >= instant and (only_version is null or version = only_version))
     - (select count(*) from execution
-       where workflow_id = workflow and ended_at >= instant and ended_at < next
-         and (only_version is null or version = only_version));
+       where workflow_id = workflow and ended_at >= instant and (only_version is null or version = only_version));
 end $$;
 
 -- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys. Days come

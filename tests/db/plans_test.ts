@@ -47,7 +47,6 @@ const READS = {
 const RUNNING = [
   "execution by execution_by_end",
   "execution by execution_by_enrollment",
-  "workflow_15min_* by workflow_15min_*_pkey",
 ];
 const WINDOW = "window_histogram by window_histogram_pkey";
 
@@ -59,7 +58,6 @@ const GOLDEN = {
       "goal_day by goal_day_pkey",
       "reason_day by reason_day_pkey",
       "window_percentiles by window_percentiles_key",
-      "workflow_day by workflow_day_pkey",
       "workflow_day_sums by workflow_day_sums_key",
     ].sort(),
     funnel: [
@@ -105,6 +103,7 @@ const GOLDEN = {
       "histogram_day by histogram_day_pkey",
       "reason_15min_* by reason_15min_*_pkey",
       "reason_day by reason_day_pkey",
+      "workflow_15min_* by workflow_15min_*_pkey",
     ].sort(),
     funnel: [
       "execution by execution_by_enrollment",
