@@ -5,7 +5,8 @@ declare
 begin
   for f in
     select oid from pg_proc where pronamespace = 'weir'::regnamespace
-      and proname in ('read_head', 'read_analytics', 'read_funnel', 'read_actions')
+      and proname in (
+        'read_head', 'read_analytics', 'read_funnel', 'read_actions', 'read_contacts', 'read_contact_funnel')
       and pg_get_function_result(oid) ~ 'jsonb'
   loop
     execute format('drop function %s', f);

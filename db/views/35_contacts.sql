@@ -1,7 +1,3 @@
--- Their answers were jsonb.
-drop function if exists read_contacts(int, uuid, date, date, text, text, text, date, date, int, timestamptz);
-drop function if exists read_contact_funnel(int, uuid, date, date, text, int, timestamptz);
-
 -- Reads with unit=contact: how many contacts, where the others count executions. Contacts of any two days
 -- do not add up, so all is read from the detail, which is promised of detail_since() on: of a range that
 -- begins before, the head alone is answered. Parameters and keys are those of 30_reads.sql; since and until
