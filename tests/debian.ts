@@ -77,6 +77,12 @@ const PROGRAMS: Program[] = [
     variable: "PYTHON_PATH",
   },
   {
+    tests: /^tests\/faults\/clock_test/,
+    names: ["faketime"],
+    package: "faketime",
+    variable: "FAKETIME_PATH",
+  },
+  {
     tests: /^tests\/bench\/exports\.ts$/,
     names: ["psql"],
     package: "postgresql-client",

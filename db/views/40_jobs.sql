@@ -227,7 +227,7 @@ begin
           order by q.workflow_id, q.queue_id limit 1
         ) next
       )
-      select coalesce(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8 from hop),
+      select greatest(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8 from hop),
     (select count(*) from (select from event_queue limit most) waiting),
     (select count(*) from audit_drift),
     (select coalesce(json_agg(json_build_object('name', j.name, 'run_by', j.run_by, 'every_seconds', j.every_seconds,
@@ -265,7 +265,9 @@ begin
     update weir.refresh_request r set status = 'running', started_at = clock_timestamp()
     where job_id = (
       select job_id from weir.refresh_request
-      where status = 'queued' or status = 'running' and started_at < clock_timestamp() - interval '5 minutes'
+      where status = 'queued'
+        -- Or it began at a time that has not come yet: the clock was set back.
+        or status = 'running' and clock_timestamp() - started_at not between interval '0' and interval '5 minutes'
       order by requested_at limit 1 for update skip locked)
     returning r.job_id, r.workflow_id into request;
     exit when request.job_id is null;

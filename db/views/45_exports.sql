@@ -215,6 +215,12 @@ return (
   select c.bytes from export_chunk c join export_job j using (job_id)
   where c.job_id = job and c.attempt = read_export_chunk.attempt and c.position = chunk and j.account_id = account);
 
+-- lease_is_over(until, seconds): whether a lease of so many seconds has run out, or there is none. One that would run
+-- for longer was given before the clock was set back, and is not waited for.
+create or replace function lease_is_over(until timestamptz, seconds int) returns boolean
+language sql volatile
+return until is null or until < clock_timestamp() or until > clock_timestamp() + seconds * interval '1 second';
+
 -- claim_export(lease_seconds, attempts_max): gives the oldest job that waits, or whose worker is gone, to the caller.
 -- One that had all its attempts and whose worker is gone again is given up: it may be what kills them.
 --
@@ -228,14 +234,16 @@ declare
 begin
   update export_job j set status = 'failed', finished_at = clock_timestamp(), lease_until = null,
     error = format('Cannot finish: %s workers were lost at it', attempts_max)
-  where j.status = 'running' and j.lease_until < clock_timestamp() and j.attempts >= attempts_max;
+  where j.status = 'running' and lease_is_over(j.lease_until, lease_seconds) and j.attempts >= attempts_max;
 
   update export_job j set status = 'running', attempts = j.attempts + 1, attempt = gen_random_uuid(), percent = 0,
     started_at = clock_timestamp(), lease_until = clock_timestamp() + lease_seconds * interval '1 second'
   where j.job_id = (
     select q.job_id from export_job q
     where q.status in ('queued', 'running') and q.attempts < attempts_max
-      and case q.status when 'queued' then q.not_before <= clock_timestamp() else q.lease_until < clock_timestamp() end
+      and case q.status
+        when 'running' then lease_is_over(q.lease_until, lease_seconds)
+        else q.attempts = 0 or q.not_before <= clock_timestamp() end
     order by q.requested_at limit 1 for update skip locked)
   returning * into claimed;
   if claimed.job_id is null then
@@ -296,7 +304,8 @@ create or replace function release_export(job uuid, attempt uuid) returns void
 language sql volatile
 set search_path = weir, pg_temp
 begin atomic
-  update export_job j set status = 'queued', attempts = j.attempts - 1, percent = 0, lease_until = null, not_before = now()
+  update export_job j set status = 'queued', attempts = j.attempts - 1, percent = 0, lease_until = null,
+    not_before = '-infinity'
   where j.job_id = job and j.attempt = release_export.attempt and j.status = 'running';
   select pg_notify('export_requested', '');
 end;

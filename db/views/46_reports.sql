@@ -204,7 +204,7 @@ begin
   for gone in
     select d.delivery_id, j.error, j.job_id, d.attempts
     from report_delivery d left join export_job j using (job_id)
-    where d.status in ('making', 'sending') and coalesce(d.lease_until, '-infinity') < clock_timestamp()
+    where d.status in ('making', 'sending') and lease_is_over(d.lease_until, lease_seconds)
       and (j.job_id is null or j.status in ('failed', 'cancelled') or d.attempts >= attempts_max)
     for update of d skip locked
   loop
@@ -217,8 +217,8 @@ begin
     lease_until = clock_timestamp() + lease_seconds * interval '1 second'
   where d.delivery_id = (
     select q.delivery_id from report_delivery q join export_job j using (job_id)
-    where q.status in ('making', 'sending') and j.status = 'done' and q.not_before <= clock_timestamp()
-      and coalesce(q.lease_until, '-infinity') < clock_timestamp()
+    where q.status in ('making', 'sending') and j.status = 'done'
+      and (q.attempts = 0 or q.not_before <= clock_timestamp()) and lease_is_over(q.lease_until, lease_seconds)
     order by q.not_before limit 1 for update of q skip locked)
   returning d.* into claimed;
   if claimed.delivery_id is null then
