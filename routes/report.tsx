@@ -330,7 +330,9 @@ function Funnels({ funnel }: { funnel: Funnel }) {
     <section>
       <h2>{SAYS.funnel}</h2>
       <p>
-        {SAYS.overall(percent(funnel.overall_conversion))}
+        {funnel.overall_conversion === null
+          ? SAYS.nobody
+          : SAYS.overall(percent(funnel.overall_conversion))}
         {funnel.drop_off_points.length > 0 &&
           ` ${SAYS.lostAt} ${
             funnel.drop_off_points.map((point) =>
@@ -404,36 +406,38 @@ function Funnels({ funnel }: { funnel: Funnel }) {
 function StepDifferences({ funnel }: { funnel: Funnel }) {
   if (funnel.funnel_steps.length === 0) return null;
   return (
-    <table class="differences">
-      <caption>{SAYS.differences}</caption>
-      <thead>
-        <tr>
-          <th scope="col" class="wide">{SAYS.step}</th>
-          <th scope="col" class="n">{SAYS.completedBefore}</th>
-          <th scope="col" class="n">{SAYS.droppedBefore}</th>
-          <th scope="col" class="n">{SAYS.completedEver}</th>
-          <th scope="col" class="n">{SAYS.droppedEver}</th>
-          <th scope="col" class="n time">{SAYS.p95Time}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {funnel.funnel_steps.map((step) => (
-          <tr key={step.step_id}>
-            <th scope="row">{step.step_name}</th>
-            {[step.vs_previous_period, step.vs_workflow_average].map((
-              by,
-              i,
-            ) => (
-              <Fragment key={i}>
-                <td class="n">{points(by.conversion_rate)}</td>
-                <td class="n">{points(by.drop_off_rate)}</td>
-              </Fragment>
-            ))}
-            <td class="n">{duration(step.p95_time_seconds)}</td>
+    <>
+      <h3>{SAYS.differences}</h3>
+      <table class="differences">
+        <thead>
+          <tr>
+            <th scope="col" class="wide">{SAYS.step}</th>
+            <th scope="col" class="n">{SAYS.completedBefore}</th>
+            <th scope="col" class="n">{SAYS.droppedBefore}</th>
+            <th scope="col" class="n">{SAYS.completedEver}</th>
+            <th scope="col" class="n">{SAYS.droppedEver}</th>
+            <th scope="col" class="n time">{SAYS.p95Time}</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {funnel.funnel_steps.map((step) => (
+            <tr key={step.step_id}>
+              <th scope="row">{step.step_name}</th>
+              {[step.vs_previous_period, step.vs_workflow_average].map((
+                by,
+                i,
+              ) => (
+                <Fragment key={i}>
+                  <td class="n">{points(by.conversion_rate)}</td>
+                  <td class="n">{points(by.drop_off_rate)}</td>
+                </Fragment>
+              ))}
+              <td class="n">{duration(step.p95_time_seconds)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
   );
 }
 
@@ -461,11 +465,17 @@ function StepBar({ step, most }: { step: FunnelStep; most: number }) {
 const LINES = ["new_enrollments", "completions", "conversions"] as const;
 
 function Trends({ analytics: { trends, period } }: { analytics: Analytics }) {
+  const most = Math.max(
+    0,
+    ...trends.flatMap((point) => LINES.map((name) => point[name])),
+  );
   return (
     <section>
       <h2>{SAYS.trends}</h2>
-      {trends.length > 1 && <TrendLines trends={trends} />}
-      <table class="trends">
+      {trends.length > 1 && most > 0 && (
+        <TrendLines trends={trends} most={most} />
+      )}
+      <table class={`trends ${period.granularity}`}>
         <thead>
           <tr>
             <th scope="col" class="label">
@@ -479,7 +489,7 @@ function Trends({ analytics: { trends, period } }: { analytics: Analytics }) {
         <tbody>
           {trends.map((point) => (
             <tr key={point.start}>
-              <th scope="row">{point.label}</th>
+              <th scope="row">{labelOf(point)}</th>
               {TREND_COLUMNS.map((name) => (
                 <td key={name} class="n">{count(point[name])}</td>
               ))}
@@ -489,6 +499,13 @@ function Trends({ analytics: { trends, period } }: { analytics: Analytics }) {
       </table>
     </section>
   );
+}
+
+/** A day as it is; an hour without what goes without saying. */
+function labelOf({ label }: TrendPoint): string {
+  const [day, hour] = label.split("T");
+  if (hour === undefined) return label;
+  return `${day} ${hour.replace(/(?=[+-])/, " ").replace(" +00:00", "")}`;
 }
 
 const TREND_COLUMNS = [
@@ -503,11 +520,7 @@ const TREND_COLUMNS = [
   "currently_active",
 ] as const;
 
-function TrendLines({ trends }: { trends: TrendPoint[] }) {
-  const most = Math.max(
-    1,
-    ...trends.flatMap((point) => LINES.map((name) => point[name])),
-  );
+function TrendLines({ trends, most }: { trends: TrendPoint[]; most: number }) {
   const place = (point: TrendPoint, name: typeof LINES[number], i: number) =>
     `${(i / (trends.length - 1) * 1_000).toFixed(1)},${
       (200 - point[name] / most * 190).toFixed(1)
@@ -530,6 +543,10 @@ function TrendLines({ trends }: { trends: TrendPoint[] }) {
           />
         ))}
       </svg>
+      <div class="ends" aria-hidden="true">
+        <span>{labelOf(trends[0]!)}</span>
+        <span>{labelOf(trends.at(-1)!)}</span>
+      </div>
       <figcaption class="key">
         <span>{SAYS.upTo(count(most))}</span>
         {LINES.map((name) => (
@@ -612,6 +629,9 @@ function None({ columns }: { columns: number }) {
 
 type Show = (value: number | null) => string;
 
+/** A space at which no line ends. */
+const NBSP = "\u00a0";
+
 /** Nothing to tell. */
 const NOTHING = "–";
 
@@ -621,17 +641,17 @@ function count(value: number | null): string {
 
 /** As the API says it, so that a reader who looks it up there finds the same. */
 function percent(rate: Rate): string {
-  return rate === null ? NOTHING : `${rate.toFixed(2)} %`;
+  return rate === null ? NOTHING : `${rate.toFixed(2)}${NBSP}%`;
 }
 
 /** In words, and exactly. */
 function duration(seconds: number | null): string {
   if (seconds === null) return NOTHING;
-  return `${formatSeconds(seconds)} (${seconds} s)`;
+  return `${formatSeconds(seconds).replaceAll(" ", NBSP)} (${seconds}${NBSP}s)`;
 }
 
 function hours(value: number | null): string {
-  return value === null ? NOTHING : `${value} h`;
+  return value === null ? NOTHING : `${value}${NBSP}h`;
 }
 
 /** Percentage points, with their sign. */
@@ -642,7 +662,7 @@ function points(value: number | null): string {
 }
 
 function milliseconds(ms: number | null): string {
-  return ms === null ? NOTHING : `${ms} ms`;
+  return ms === null ? NOTHING : `${ms}${NBSP}ms`;
 }
 
 function changeText(
@@ -652,9 +672,9 @@ function changeText(
   if (change === null || change === undefined) return NOTHING;
   const sign = change > 0 ? "+" : change < 0 ? "−" : "";
   const text = sign + show(Math.abs(change));
-  if (show === percent) return `${text.replace(" %", "")} ${SAYS.points}`;
+  if (show === percent) return `${text.replace(/\s%/, "")} ${SAYS.points}`;
   if (change_percent === null || change_percent === undefined) return text;
-  return `${text} (${change_percent > 0 ? "+" : ""}${change_percent} %)`;
+  return `${text} (${change_percent > 0 ? "+" : ""}${change_percent}${NBSP}%)`;
 }
 
 const STYLE = `
@@ -663,7 +683,9 @@ const STYLE = `
 body { font: 9pt/1.4 "Helvetica Neue", Helvetica, Arial, "DejaVu Sans", sans-serif; color: #1b2430; margin: 0; -webkit-print-color-adjust: exact; }
 h1 { font-size: 20pt; line-height: 1.2; margin: 0 0 3mm; overflow-wrap: anywhere; }
 h2 { font-size: 13pt; margin: 7mm 0 2mm; break-after: avoid; }
-p { margin: 0 0 2mm; overflow-wrap: anywhere; }
+h2 + p { break-after: avoid; }
+h3 { font-size: 9pt; margin: 0; padding: 2mm 0 1mm; break-after: avoid; }
+p { margin: 0 0 2mm; overflow-wrap: anywhere; break-inside: avoid; }
 .facts { display: grid; grid-template-columns: 1fr 1fr; gap: 1mm 6mm; margin: 0; padding: 3mm 0; border-top: 1pt solid #1b2430; border-bottom: .5pt solid #b8c0cc; }
 .facts div { display: flex; gap: 2mm; }
 .facts dt { color: #566070; min-width: 24mm; }
@@ -672,6 +694,8 @@ table { width: 100%; border-collapse: collapse; margin: 0 0 3mm; }
 caption { text-align: left; font-weight: 600; padding: 2mm 0 1mm; }
 thead { display: table-header-group; }
 tr { break-inside: avoid; }
+tbody tr:first-child:not(:last-child) { break-after: avoid; }
+tbody tr:last-child:not(:first-child) { break-before: avoid; }
 th, td { text-align: left; vertical-align: top; padding: 1mm 1.5mm; border-bottom: .5pt solid #d8dde5; font-weight: 400; overflow-wrap: anywhere; }
 thead th { color: #566070; border-bottom: 1pt solid #8a94a3; vertical-align: bottom; font-size: 8pt; overflow-wrap: normal; }
 .n { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
@@ -684,7 +708,10 @@ small { display: block; color: #566070; font-size: 7.5pt; }
 .differences, .trends { font-size: 8pt; }
 .differences .time { width: 20%; }
 .trends .label { width: 16%; }
-.pair { display: grid; grid-template-columns: 2fr 3fr; gap: 6mm; }
+.trends tbody th { white-space: nowrap; }
+.hourly .label { width: 24%; }
+.pair { display: grid; grid-template-columns: 2fr 3fr; gap: 6mm; align-items: start; break-inside: avoid; }
+.ends { display: flex; justify-content: space-between; color: #566070; font-size: 7.5pt; }
 .bar { display: block; width: 100%; height: 2mm; margin-top: 1mm; }
 .key { display: flex; flex-wrap: wrap; gap: 1mm 5mm; color: #566070; font-size: 8pt; }
 .key svg { width: 2.6mm; height: 2.6mm; }

@@ -301,8 +301,8 @@ async function printPage(browser: Browser, html: string): Promise<Uint8Array> {
 }
 
 const FOOTER =
-  `<div style="font: 8px sans-serif; color: #555; width: 100%; padding: 0 14mm; display: flex; justify-content: space-between">
-  <span class="title"></span><span><span class="pageNumber"></span> / <span class="totalPages"></span></span></div>`;
+  `<div style="font: 8px sans-serif; color: #555; width: 100%; overflow: hidden; padding: 0 14mm; display: flex; gap: 4mm; justify-content: space-between">
+  <span class="title" style="overflow: hidden; text-overflow: ellipsis; white-space: nowrap"></span><span style="flex: none"><span class="pageNumber"></span> / <span class="totalPages"></span></span></div>`;
 
 /** No script runs, and nothing is asked for that is not in the page itself. */
 async function isolate(page: Page): Promise<void> {

@@ -37,6 +37,7 @@ async function makeReport(
   { sql, account }: World,
   steps: number,
   nameOf: (n: number) => string = (n) => `Step ${n}`,
+  asked: object = {},
 ) {
   const id = account.account_id;
   const definition = WorkflowDefinition.parse({
@@ -56,6 +57,7 @@ async function makeReport(
     start_date: "2026-06-10",
     end_date: "2026-06-15",
     compare: "previous",
+    ...asked,
   });
   const numbers = await readNumbers({
     sql,
@@ -219,6 +221,44 @@ printerTest(
         );
       }
     }
+  },
+);
+
+printerTest(
+  "a report is whole with names as long as they may be",
+  async (world, printer) => {
+    const nameOf = (n: number) =>
+      [`${n + 9} ${"word ".repeat(30)}end`, `${n + 9}${"x".repeat(180)}end`][
+        Math.abs(n % 2)
+      ]!;
+    const hours = { granularity: "hourly", tz: "Asia/Kathmandu" };
+    const { html } = await makeReport(world, 4, nameOf, hours);
+    const pdf = await printer.print(html, NEVER);
+    const text = await poppler("pdftotext", pdf, "-raw");
+    const plain = text.replaceAll(/\s/g, "");
+    for (const n of [-2, -1, 0, 1, 2, 3]) {
+      ok(plain.includes(nameOf(n).replaceAll(" ", "")), nameOf(n));
+    }
+    // In its own line on every page, whatever stands beside it.
+    const pages = Number(
+      /Pages: +(\d+)/.exec(await poppler("pdfinfo", pdf))![1],
+    );
+    for (let page = 1; page <= pages; page++) {
+      match(text, new RegExp(`\\b${page} / ${pages}$`, "m"));
+    }
+    match(text, /^2026-06-10 00:00 \+05:45 0 /m);
+  },
+);
+
+printerTest(
+  "a report of an empty range says so, and draws no lines",
+  async (world, printer) => {
+    const empty = { start_date: "2026-05-01", end_date: "2026-05-03" };
+    const { html } = await makeReport(world, 2, undefined, empty);
+    const text = await poppler("pdftotext", await printer.print(html, NEVER));
+    match(text, /Nobody was enrolled in this range/);
+    ok(!text.includes("The upper line"));
+    ok(text.includes("2026-05-03"));
   },
 );
 
