@@ -445,10 +445,13 @@ async function answerRequests(
   let answer: Deno.ServeHandler = refuse;
   const handler: Deno.ServeHandler = (request, info) => {
     if (signal.aborted) return refuse();
+    const response = answer(request, info);
+    // What is there at once goes out before a server shuts down.
+    if (response instanceof Response) return response;
     const sent = info.completed.catch(() => {});
     underWay.add(sent);
     sent.then(() => underWay.delete(sent));
-    return answer(request, info);
+    return response;
   };
   options.handTo?.(handler);
   const server = options.handTo
@@ -717,11 +720,7 @@ export function serveParallel(): Deno.ServeDefaultExport {
         "Cannot serve in parallel on the embedded Postgres: set DATABASE_URL",
       );
     }
-    // Deno would write the isolate's name before each line.
-    const log = createLog(
-      settings.LOG_LEVEL ?? "info",
-      (line) => Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`)),
-    );
+    const log = createLog(settings.LOG_LEVEL ?? "info");
     const { signal } = stop;
     await withDatabase(settings, async (database) => {
       await refuseOldSchema(database);

@@ -35,17 +35,26 @@ export interface SentFile {
   sha256: string;
 }
 
+/** What was done many times, in one way. */
+export interface Repeated {
+  entry: Omit<Access, "request_id">;
+  /** Their ids. */
+  requests: string[];
+  /** How long ago, each. */
+  ages_ms: number[];
+}
+
 /**
  * Adds to the access log. When this returns they are durable.
  *
  * @param sql Client.
- * @param entries What happened how many ms ago.
+ * @param repeated What happened. Sent and read once for all of its requests.
  */
 export async function recordAccess(
   sql: Sql,
-  entries: (Access & { age_ms: number })[],
+  repeated: Repeated[],
 ): Promise<void> {
-  const rows = entries.map((entry) => ({
+  const rows = repeated.map(({ entry, requests, ages_ms }) => ({
     account: entry.account_id,
     user: entry.user_id,
     credential: entry.credential,
@@ -55,8 +64,8 @@ export async function recordAccess(
     rows: entry.rows,
     ...entry.file,
     status: entry.status,
-    request: entry.request_id,
-    age_ms: entry.age_ms,
+    requests,
+    ages_ms,
   }));
   await sql`select weir.record_access(${JSON.stringify(rows)}::text::json)`;
 }

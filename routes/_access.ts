@@ -14,6 +14,7 @@ import {
   type Access,
   noteKeysUsed,
   recordAccess,
+  type Repeated,
   type SentFile,
 } from "../db/access_log.ts";
 import type { Sql } from "../db/client.ts";
@@ -22,14 +23,14 @@ import type { Log } from "../db/log.ts";
 /** Longest that an entry waits to be written, ms. */
 const FLUSH_MS = 200;
 
-/** Entries that wait for Postgres to come back, some 500 bytes each; the oldest make room. */
-const WAITING_MAX = 20_000;
-
 /** Entries of one statement; more would keep requests waiting while they are put together. */
-const WRITTEN_MAX = 500;
+const BATCH_ENTRIES = 2_000;
 
-/** Entries that make room at a time: one by one, each would move all others. */
-const DROPPED_AT_ONCE = 1_000;
+/**
+ * What waits for Postgres to come back, some 500 bytes an entry at most; the oldest batch
+ * makes room.
+ */
+const BATCHES_MAX = 10;
 
 /** A key's last use is written down as often, ms. */
 const KEY_USED_MS = 60_000;
@@ -45,8 +46,13 @@ const SECRETS = /token|key|secret|password|signature/i;
 
 /** Where reads and exports are written down. */
 export interface AccessLog {
-  /** Writes an entry soon. */
-  record(entry: Access): void;
+  /**
+   * Writes an entry soon.
+   *
+   * @param entry What was done; entries that are one object are sent to Postgres once.
+   * @param requestId Whose it is, where that is not in the entry.
+   */
+  record(entry: Access, requestId?: string): void;
   /**
    * Writes an entry now.
    *
@@ -70,7 +76,9 @@ export interface AccessLogDeps {
 
 /** @returns An access log with nothing waiting. */
 export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
-  let waiting: { entry: Access; since: number }[] = [];
+  const batches: Batch[] = [];
+  /** Which of them Postgres was given; nothing more is added to it. */
+  let given: Batch | undefined;
   let keys = new Set<string>();
   const usedAt = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -90,28 +98,20 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
   }
 
   async function write(): Promise<boolean> {
-    const entries = waiting.splice(0, WRITTEN_MAX);
+    given = batches[0];
     const ids = [...keys];
     keys = new Set();
     try {
-      const now = performance.now();
-      if (entries.length > 0) {
-        await recordAccess(
-          sql,
-          entries.map(({ entry, since }) => ({
-            ...entry,
-            age_ms: now - since,
-          })),
-        );
+      if (given) {
+        await recordAccess(sql, repeatedOf(given));
+        batches.shift();
       }
       if (ids.length > 0) await noteKeysUsed(sql, ids);
-      return waiting.length === 0 || await write();
+      return batches.length === 0 || await write();
     } catch (error) {
-      waiting = [...entries, ...waiting];
-      makeRoom();
       log.warn("cannot write the access log", {
         error,
-        waiting: waiting.length,
+        waiting: countWaiting(),
         lost,
       });
       soon();
@@ -119,19 +119,29 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
     }
   }
 
+  function countWaiting(): number {
+    return batches.reduce((sum, { count }) => sum + count, 0);
+  }
+
   function makeRoom(): void {
-    if (waiting.length <= WAITING_MAX) return;
-    lost += waiting.splice(0, DROPPED_AT_ONCE).length;
+    if (batches.length <= BATCHES_MAX) return;
+    // The first is on its way to Postgres.
+    for (const { count } of batches.splice(1, 1)) lost += count;
   }
 
   return {
-    record(entry) {
-      waiting.push({ entry, since: performance.now() });
-      makeRoom();
+    record(entry, requestId = entry.request_id) {
+      let batch = batches.at(-1);
+      if (!batch || batch === given || batch.count === BATCH_ENTRIES) {
+        batches.push(batch = { count: 0, repeated: new Map() });
+        makeRoom();
+      }
+      add(batch, entry, requestId);
       soon();
     },
     async recordFirst(entry) {
-      await recordAccess(sql, [{ ...entry, age_ms: 0 }]);
+      const requests = [entry.request_id];
+      await recordAccess(sql, [{ entry, requests, ages_ms: [0] }]);
     },
     keyUsed(keyId) {
       const now = performance.now();
@@ -145,11 +155,37 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
     async close() {
       isClosed = true;
       await flush();
-      if (waiting.length > 0) {
-        log.error("access log entries are lost", { count: waiting.length });
-      }
+      const count = countWaiting();
+      if (count > 0) log.error("access log entries are lost", { count });
     },
   };
+}
+
+/** Entries that are written at once. They are many, so that of each are kept two values alone. */
+interface Batch {
+  count: number;
+  repeated: Map<Access, { requests: string[]; since: number[] }>;
+}
+
+function add(batch: Batch, entry: Access, requestId: string): void {
+  let repeated = batch.repeated.get(entry);
+  if (repeated === undefined) {
+    batch.repeated.set(entry, repeated = { requests: [], since: [] });
+  }
+  repeated.requests.push(requestId);
+  repeated.since.push(performance.now());
+  batch.count++;
+}
+
+function repeatedOf({ repeated }: Batch): Repeated[] {
+  const now = performance.now();
+  // To the microsecond, as instants are kept.
+  const age = (since: number) => Math.round((now - since) * 1_000) / 1_000;
+  return [...repeated].map(([entry, { requests, since }]) => ({
+    entry,
+    requests,
+    ages_ms: since.map(age),
+  }));
 }
 
 /** What the request says of itself, and its answer of rows. */

@@ -18,7 +18,7 @@ import type { Access } from "../db/access_log.ts";
 import { accessOf } from "./_access.ts";
 import { type AuthEnv, GRANT_MS_MAX } from "./_auth.ts";
 import { type Entry, isKnown } from "./_cache.ts";
-import { limitHeaders, nameOf } from "./_limit.ts";
+import { limitHeader, nameOf } from "./_limit.ts";
 import { logRequest, requestId } from "./_log.ts";
 import type { Deps } from "./app.ts";
 import type { RequestCounter } from "./metrics.ts";
@@ -27,10 +27,10 @@ import type { RequestCounter } from "./metrics.ts";
 const REMEMBERED_MAX = 5_000;
 
 /** What depends on the request. */
-const NOT_KEPT = /^(x-request-id|ratelimit|ratelimit-policy|content-length)$/;
+const NOT_KEPT = /^(x-request-id|ratelimit|content-length)$/;
 
 /** What of it goes with a 304, too: the rest is kept by whoever has the answer. */
-const OF_KNOWN = /^(etag|cache-control)$/;
+const OF_KNOWN = /^(etag|cache-control|ratelimit-policy)$/;
 
 /** What a route offers to be sent again. */
 interface Offer {
@@ -44,10 +44,21 @@ interface Offer {
   who: string;
 }
 
-/** An offer that was sent, with the headers that went with it. */
+/** An offer that was sent. */
 interface Remembered extends Offer {
-  headers: Record<string, string>;
-  headersOfKnown: Record<string, string>;
+  /** For who does not have it. */
+  whole: Ready;
+  /** For who has it. */
+  known: Ready;
+}
+
+/** An answer but for what differs from one to the next. */
+interface Ready {
+  body: Uint8Array<ArrayBuffer> | null;
+  /** What differs is put in each time: a dozen headers are not copied for two. */
+  init: { status: number; headers: Record<string, string> };
+  access: Access;
+  count: () => void;
 }
 
 /** Sends reads again. */
@@ -78,10 +89,26 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
   const offers = new WeakMap<Request, Offer>();
   const memory = createMemory();
 
-  function isSo({ viewer, workflowUuid, entry }: Remembered): boolean {
+  function isSo(
+    { viewer, workflowUuid, entry }: Remembered,
+    at: Date,
+  ): boolean {
     return auth.believes(viewer) &&
       hub.known(workflowUuid) === entry.revision &&
-      now().getTime() < entry.freshUntil;
+      at.getTime() < entry.freshUntil;
+  }
+
+  function readyOf(
+    { entry, access }: Offer,
+    status: 200 | 304,
+    headers: [name: string, value: string][],
+  ): Ready {
+    return {
+      body: status === 304 ? null : entry.body,
+      init: { status, headers: Object.fromEntries(headers) },
+      access: { ...access, status },
+      count: requests.counterOf("GET", access.action.slice(4), status),
+    };
   }
 
   return {
@@ -100,49 +127,56 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
       if (offer === undefined || response.status >= 400) return;
       const headers = [...response.headers]
         .filter(([name]) => !NOT_KEPT.test(name));
-      memory.set(keyOf(request), {
+      const known = headers.filter(([name]) => OF_KNOWN.test(name));
+      // It may have been a 304, which has no type.
+      headers.push(["content-type", "application/json"]);
+      memory.set(keyOf(request), performance.now(), {
         ...offer,
-        // It may have been a 304, which has no type.
-        headers: {
-          ...Object.fromEntries(headers),
-          "content-type": "application/json",
-        },
-        headersOfKnown: Object.fromEntries(
-          headers.filter(([name]) => OF_KNOWN.test(name)),
-        ),
+        whole: readyOf(offer, 200, headers),
+        known: readyOf(offer, 304, known),
       });
     },
     answer(request) {
       if (request.method !== "GET") return null;
       const since = performance.now();
-      const one = memory.get(keyOf(request));
-      if (one === undefined || !isSo(one)) return null;
+      const one = memory.get(keyOf(request), since);
+      if (one === undefined) return null;
+      const at = now();
+      if (!isSo(one, at)) return null;
       const verdict = limiter.takeHere("read", one.who);
       if (verdict === null) return null;
       cache.sentAgain();
-      const { entry, viewer } = one;
-      const request_id = requestId((name) => request.headers.get(name));
-      const isThere = isKnown(request.headers.get("if-none-match"), entry.etag);
-      const status = isThere ? 304 : 200;
-      const headers = {
-        ...(isThere ? one.headersOfKnown : one.headers),
-        ...limitHeaders("read", verdict, now()),
-        "x-request-id": request_id,
-      };
-      const { action } = one.access;
-      requests.count(request.method, action.slice(4), status);
-      access.record({ ...one.access, status, request_id });
-      logRequest(log, { request_id, action, status, since, viewer });
-      return new Response(isThere ? null : entry.body, { status, headers });
+      const asked = request.headers;
+      const request_id = requestId((name) => asked.get(name));
+      const isThere = isKnown(asked.get("if-none-match"), one.entry.etag);
+      const { body, init, access: entry, count } = isThere
+        ? one.known
+        : one.whole;
+      init.headers.ratelimit = limitHeader("read", verdict, at);
+      init.headers["x-request-id"] = request_id;
+      count();
+      access.record(entry, request_id);
+      const { action, status } = entry;
+      logRequest(log, {
+        request_id,
+        action,
+        status,
+        since,
+        viewer: one.viewer,
+      });
+      return new Response(body, init);
     },
   };
 }
 
 function keyOf(request: Request): string {
   const { url, headers } = request;
-  const authorization = headers.get("authorization") ?? "";
-  // No header has a newline in it, so that no two requests are called the same.
-  return `${url}\n${authorization}\n${headers.get("cookie") ?? ""}`;
+  const authorization = headers.get("authorization");
+  // Beside a key nobody asks for a session. No header has a newline in it, so that no two
+  // requests are called the same.
+  return authorization === null
+    ? `${url}\n\n${headers.get("cookie")}`
+    : `${url}\n${authorization}`;
 }
 
 /** Forgets what a grant is not believed any longer for, and secrets with it. */
@@ -151,20 +185,20 @@ function createMemory() {
   let old = young;
   let since = performance.now();
 
-  function age(): void {
-    const now = performance.now();
+  function age(now: number): void {
     if (now - since < GRANT_MS_MAX && young.size < REMEMBERED_MAX) return;
     old = now - since < 2 * GRANT_MS_MAX ? young : new Map();
     young = new Map();
     since = now;
   }
   return {
-    get(key: string): Remembered | undefined {
-      age();
+    /** @param now Ms of the process, here and below. */
+    get(key: string, now: number): Remembered | undefined {
+      age(now);
       return young.get(key) ?? old.get(key);
     },
-    set(key: string, one: Remembered): void {
-      age();
+    set(key: string, now: number, one: Remembered): void {
+      age(now);
       young.set(key, one);
     },
   };

@@ -242,11 +242,8 @@ export async function spend(
   who: string,
 ): Promise<void> {
   const verdict = await limiter.take(policy, who);
-  for (
-    const [name, value] of Object.entries(limitHeaders(policy, verdict, now()))
-  ) {
-    c.header(name, value);
-  }
+  c.header("ratelimit-policy", `"${policy}";q=${verdict.limit};w=60`);
+  c.header("ratelimit", limitHeader(policy, verdict, now()));
   if (!verdict.allowed) throw refusalOf(verdict, now());
 }
 
@@ -256,18 +253,14 @@ export async function spend(
  * @param policy Which limit.
  * @param verdict What was taken of it.
  * @param now The clock.
+ * @returns The value of `RateLimit`.
  */
-export function limitHeaders(
+export function limitHeader(
   policy: Policy,
   verdict: Verdict,
   now: Date,
-): { "ratelimit-policy": string; ratelimit: string } {
-  const { limit, remaining } = verdict;
-  const left = `r=${remaining};t=${secondsLeft(verdict, now)}`;
-  return {
-    "ratelimit-policy": `"${policy}";q=${limit};w=60`,
-    ratelimit: `"${policy}";${left}`,
-  };
+): string {
+  return `"${policy}";r=${verdict.remaining};t=${secondsLeft(verdict, now)}`;
 }
 
 /**

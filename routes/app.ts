@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { compress } from "hono/compress";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
@@ -107,26 +107,7 @@ export function createApp(deps: Deps): Hono {
   const audience = { count: () => 0 };
   app.use(requests.middleware);
   app.use("/embed/*", framing);
-  app.use(secureHeaders({
-    contentSecurityPolicy: {
-      defaultSrc: ["'self'"],
-      frameAncestors: ["'none'"],
-      baseUri: ["'none'"],
-      formAction: ["'self'"],
-    },
-    // Of browsers that are gone; every header costs what reading a key does.
-    originAgentCluster: false,
-    xDnsPrefetchControl: false,
-    xDownloadOptions: false,
-    xPermittedCrossDomainPolicies: false,
-    xXssProtection: false,
-    // With none at all, browsers would hide from us too that a form is our own.
-    referrerPolicy: "same-origin",
-    // Promised for our own host alone, and only where there is https to come back to.
-    strictTransportSecurity: deps.publicUrl.startsWith("https:")
-      ? "max-age=63072000"
-      : false,
-  }));
+  app.use(protect(deps.publicUrl));
 
   app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
 
@@ -167,6 +148,48 @@ export function createApp(deps: Deps): Hono {
     if (!wantsPage) return problem;
     return answerErrorPage(c, toAppError(thrown).status, deps.manifest);
   }
+}
+
+/**
+ * What browsers are told to keep to. Of the API's answers nothing is shown, so less is
+ * said: a header costs as much as looking a key up.
+ */
+function protect(publicUrl: string): MiddlewareHandler {
+  const everywhere = {
+    // Of browsers that are gone.
+    originAgentCluster: false,
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
+    // Promised for our own host alone, and only where there is https to come back to.
+    strictTransportSecurity: publicUrl.startsWith("https:")
+      ? "max-age=63072000"
+      : false,
+  };
+  const ofData = secureHeaders({
+    ...everywhere,
+    contentSecurityPolicy: {
+      defaultSrc: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+    crossOriginOpenerPolicy: false,
+    xFrameOptions: false,
+    referrerPolicy: false,
+  });
+  const ofPages = secureHeaders({
+    ...everywhere,
+    contentSecurityPolicy: {
+      defaultSrc: ["'self'"],
+      frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'self'"],
+    },
+    // With none at all, browsers would hide from us too that a form is our own.
+    referrerPolicy: "same-origin",
+  });
+  return (c, next) =>
+    c.req.path.startsWith("/api/") ? ofData(c, next) : ofPages(c, next);
 }
 
 function api(

@@ -61,7 +61,7 @@ const Settings = z.object({
     error: "Must be https://…",
   }).optional(),
   UPSTASH_REDIS_REST_TOKEN: z.string().optional(),
-  RATE_LIMIT_PER_MINUTE: z.string().regex(/^\d{1,6}$/, "Must be a number")
+  RATE_LIMIT_PER_MINUTE: z.string().regex(/^\d{1,8}$/, "Must be a number")
     .transform(Number).pipe(z.int().min(1)).default(60),
   SHARE_CACHE_SECONDS: z.string().regex(/^\d{1,5}$/, "Must be a number")
     .transform(Number).pipe(z.int().min(1)).default(60),

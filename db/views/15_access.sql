@@ -85,8 +85,8 @@ end $$;
 
 -- record_access(entries): adds to the access log.
 --
--- entries  JSON array of {account, user, credential, action, workflow, filter, rows, bytes, sha256, status, request,
---          age_ms}
+-- entries  JSON array of {account, user, credential, action, workflow, filter, rows, bytes, sha256, status}, each with
+--          {request, age_ms} or, where many did the same, {requests, ages_ms}, two arrays of one length
 -- Callers  the access log's writer, many entries at once. Repeat: doubles them.
 create or replace function record_access(entries json) returns void
 language plpgsql security definer
@@ -94,10 +94,12 @@ set search_path = weir, pg_temp as $$
 begin
   insert into access_log (at, account_id, user_id, credential, action, workflow_uuid, filter, rows, bytes, sha256,
     status, request_id)
-  select now() - least(greatest(e.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
-    e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.bytes, e.sha256, e.status, e.request
+  select now() - least(greatest(r.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
+    e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.bytes, e.sha256, e.status, r.request
   from json_to_recordset(entries) as e(account int, "user" text, credential text, action text, workflow uuid,
-    filter jsonb, rows bigint, bytes bigint, sha256 text, status smallint, request text, age_ms float8)
+    filter jsonb, rows bigint, bytes bigint, sha256 text, status smallint, request text, age_ms float8,
+    requests text[], ages_ms float8[])
+  cross join unnest(coalesce(e.requests, array[e.request]), coalesce(e.ages_ms, array[e.age_ms])) as r(request, age_ms)
   where e.account is not null;
 end $$;
 

@@ -1,7 +1,9 @@
 /**
  * What {@linkcode benchEdge} compares the real server with, in a process of its own:
  *
- * - `bare FILE`: Hono that answers every request with a file's bytes, and does nothing else;
+ * - `bare FILE`: Hono that answers every request with a file's bytes, and does nothing else:
+ *   it reads no header, and sends its type alone;
+ * - `known`: Hono that answers every request with 304 and no header;
  * - `open ACCOUNT_ID`: our app that knows who asks, lets everybody ask for everything, and
  *   writes nothing down. What it does not do is what authentication, limits and logs cost.
  *
@@ -25,6 +27,10 @@ async function bare(file: string): Promise<Deno.ServeHandler> {
   const body = await Deno.readFile(file);
   const headers = { "content-type": "application/json" };
   return new Hono().get("*", (c) => c.body(body, 200, headers)).fetch;
+}
+
+function known(): Deno.ServeHandler {
+  return new Hono().get("*", (c) => c.body(null, 304)).fetch;
 }
 
 function open(accountId: number): Deno.ServeHandler {
@@ -87,6 +93,8 @@ function open(accountId: number): Deno.ServeHandler {
 const [mode, argument] = Deno.args;
 const handler = mode === "bare"
   ? await bare(argument!)
+  : mode === "known"
+  ? known()
   : open(Number(argument));
 Deno.serve({
   hostname: "127.0.0.1",

@@ -1,9 +1,11 @@
 /**
  * What the edge costs: a kept answer and a `304` beside bare Hono that sends the same
- * bytes, and what of it is authentication, limits and logs.
+ * bytes of JSON (`304` also beside one that sends nothing), and what of it is
+ * authentication, limits and logs.
  *
- * The load comes from Debian's `wrk`, which leaves the servers a core. All take turns for
- * some seconds each, so that whatever else the machine does is shared out among them.
+ * The load comes from Debian's `wrk`, which leaves the servers a core. All take turns, a
+ * second each, and of each the best second counts: what else the machine does makes
+ * nobody faster.
  *
  * @module
  */
@@ -16,10 +18,13 @@ import { lastDays } from "./reads.ts";
 /** Requests under way at once. */
 const CONNECTIONS = 16;
 
-const ROUNDS = 5;
+const ROUNDS = 12;
 
 /** Of one server in one round, s. */
-const ROUND_SECONDS = 3;
+const ROUND_SECONDS = 1;
+
+/** More than any of them answers a minute. */
+const UNLIMITED = "99999999";
 
 /** What wrk has measured. */
 interface Load {
@@ -51,6 +56,7 @@ export async function benchEdge(bench: Bench): Promise<void> {
     await Deno.writeFile(file, await first.bytes());
     const etag = `if-none-match: ${first.headers.get("etag")}`;
     const bareUrl = await startOther(bench, children, "bare", file);
+    const nothingUrl = await startOther(bench, children, "known");
     const openUrl = await startOther(
       bench,
       children,
@@ -58,10 +64,11 @@ export async function benchEdge(bench: Bench): Promise<void> {
       String(bench.account.account_id),
     );
     const bare = { url: bareUrl, headers: [authorization], loads: [] };
+    const nothing = { url: nothingUrl, headers: [authorization], loads: [] };
     const kept = { url: weir, headers: [authorization], loads: [] };
     const known = { url: weir, headers: [authorization, etag], loads: [] };
     const open = { url: openUrl, headers: [authorization], loads: [] };
-    const runners: Runner[] = [bare, kept, known, open];
+    const runners: Runner[] = [bare, nothing, kept, known, open];
     for (let round = -1; round < ROUNDS; round++) {
       for (const { url, headers, loads } of runners) {
         const load = await run(WRK_PATH!, url + path, headers);
@@ -69,7 +76,7 @@ export async function benchEdge(bench: Bench): Promise<void> {
         if (round >= 0) loads.push(load);
       }
     }
-    reportAll(bench, bare, kept, known, open);
+    reportAll(bench, { bare, nothing, kept, known, open });
   } finally {
     for (const child of children) child.kill("SIGKILL");
     await Promise.all(children.map((child) => child.status));
@@ -79,46 +86,54 @@ export async function benchEdge(bench: Bench): Promise<void> {
 
 function reportAll(
   { report }: Bench,
-  bare: Runner,
-  kept: Runner,
-  known: Runner,
-  open: Runner,
+  { bare, nothing, kept, known, open }: Record<
+    "bare" | "nothing" | "kept" | "known" | "open",
+    Runner
+  >,
 ): void {
-  const floor = { name: "bare Hono", value: middle(bare, "perSecond") };
+  const floor = { name: "bare Hono", value: most(bare) };
   report({
     name: "a kept answer",
-    value: middle(kept, "perSecond"),
+    value: most(kept),
     unit: "/s",
     floor,
     promise: ">= 0.4 x",
   });
   report({
     name: "304, the client has it",
-    value: middle(known, "perSecond"),
+    value: most(known),
     unit: "/s",
     floor,
     promise: ">= 0.6 x",
   });
   report({
+    name: "304, beside nothing but a 304",
+    value: most(known),
+    unit: "/s",
+    floor: { name: "bare Hono's 304", value: most(nothing) },
+  });
+  report({
     name: `a kept answer, ${CONNECTIONS} at once, p99`,
-    value: middle(kept, "p99_ms"),
+    value: middleP99(kept),
     unit: "ms",
-    floor: { name: "bare Hono", value: middle(bare, "p99_ms") },
+    floor: { name: "bare Hono", value: middleP99(bare) },
     promise: "<= 5 ms",
   });
   report({
     name: "of a kept answer, authentication, limit and log",
-    value: 100 *
-      (1 - middle(kept, "perSecond") / middle(open, "perSecond")),
+    value: 100 * (1 - most(kept) / most(open)),
     unit: "%",
     promise: "<= 15",
   });
 }
 
-function middle({ loads }: Runner, what: keyof Load): number {
-  return loads.map((load) => load[what]).sort((a, b) => a - b)[
-    Math.floor(loads.length / 2)
-  ]!;
+function most({ loads }: Runner): number {
+  return Math.max(...loads.map(({ perSecond }) => perSecond));
+}
+
+function middleP99({ loads }: Runner): number {
+  const all = loads.map(({ p99_ms }) => p99_ms).sort((a, b) => a - b);
+  return all[Math.floor(all.length / 2)]!;
 }
 
 /** The real one, whose log goes nowhere, as reading it would cost the other core. */
@@ -136,7 +151,7 @@ async function startWeir(
       env: {
         DATABASE_URL: databaseUrl,
         PORT: String(port),
-        RATE_LIMIT_PER_MINUTE: "999999",
+        RATE_LIMIT_PER_MINUTE: UNLIMITED,
       },
       stdin: "null",
       stdout: "null",
