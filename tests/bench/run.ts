@@ -44,7 +44,8 @@ import { benchIngest } from "./ingest.ts";
 import { benchRetention, benchStorage } from "./keep.ts";
 import { benchPage } from "./page.ts";
 import { benchReads } from "./reads.ts";
-import { benchStreams, soakStreams } from "./streams.ts";
+import { soakStreams } from "./soak.ts";
+import { benchStreams } from "./streams.ts";
 
 const WORKFLOWS = 20;
 

@@ -1,6 +1,6 @@
 /**
  * What viewers cost: memory and fan-out of 5,000 streams in one process, and the way of
- * an event to a message; with `--soak`, whether that stays so for an hour.
+ * an event to a message.
  *
  * Clients are bare sockets: a fetch costs more than what it measures.
  *
@@ -14,7 +14,6 @@ import { startServer, until } from "../harness.ts";
 import type { Bench } from "./run.ts";
 
 const STREAMS = 5_000;
-const SOAK_STREAMS = 500;
 
 /** As many as one user may have. */
 const STREAMS_PER_KEY = 50;
@@ -24,12 +23,6 @@ const OPENING = 100;
 
 const FAN_OUTS = 10;
 const EVENTS = 100;
-
-/** Events of a soak, each second. */
-const SOAK_EVENTS_PER_SECOND = 10;
-
-/** Most that a process may grow by after the first tenth of a soak. */
-const SOAK_GROWTH_MAX = 1.15;
 
 /** Streams of one server, read by this process. */
 class Audience {
@@ -211,68 +204,16 @@ async function benchBare(count: number): Promise<number> {
   return quantile(delays, 0.99);
 }
 
-/**
- * 500 viewers beside constant traffic: none may be dropped, and memory must not grow.
- *
- * @param bench As all are.
- * @param minutes How long.
- */
-export async function soakStreams(
-  bench: Bench,
-  minutes: number,
-): Promise<void> {
-  await using server = await startServer({
-    DATABASE_URL: bench.databaseUrl,
-    RATE_LIMIT_PER_MINUTE: "900000",
-  });
-  const audience = new Audience();
-  const keys = await makeKeys(bench, SOAK_STREAMS);
-  await audience.open(server.url, pathOf(bench), keys, SOAK_STREAMS);
-  const endsAt = performance.now() + minutes * 60_000;
-  const settledAt = performance.now() + minutes * 6_000;
-  let settledKib = 0;
-  let events = 0;
-  while (performance.now() < endsAt) {
-    const second = performance.now() + 1_000;
-    for (let n = 0; n < SOAK_EVENTS_PER_SECOND; n++) {
-      await post(bench, server.url);
-      events++;
-    }
-    if (settledKib === 0 && performance.now() > settledAt) {
-      settledKib = await residentKib(server.process.pid);
-    }
-    await until("the second is over", () => performance.now() > second);
-    // Half an hour is as long as a stream lasts: it is opened anew.
-    const ended = SOAK_STREAMS - (audience.snapshots - audience.closed);
-    if (audience.closed > 0 && minutes < 27) {
-      throw new Error(`Cannot go on: ${ended} streams were dropped`);
-    }
-    if (ended > 0) {
-      await audience.open(server.url, pathOf(bench), keys, ended);
-    }
-  }
-  audience.reset();
-  await post(bench, server.url);
-  await until("all still hear", () => audience.heard >= SOAK_STREAMS);
-  const growth = await residentKib(server.process.pid) / settledKib;
-  bench.report({
-    name: `growth over ${minutes} minutes, ${events} events`,
-    value: growth,
-    unit: "x",
-    promise: `<= ${SOAK_GROWTH_MAX}`,
-  });
-  audience.close();
-  if (growth > SOAK_GROWTH_MAX) throw new Error("Cannot call this flat");
-}
-
-function pathOf({ busy: { uuid } }: Bench): string {
+/** The stream of the busy workflow's last 30 days. */
+export function pathOf({ busy: { uuid } }: Bench): string {
   const today = Temporal.Now.plainDateISO("UTC");
   return `/api/v1/workflows/${uuid}/analytics/stream?start_date=${
     today.subtract({ days: 29 })
   }&end_date=${today}`;
 }
 
-async function makeKeys(
+/** As many keys, each of a user, as so many streams need. */
+export async function makeKeys(
   { sql, account }: Bench,
   streams: number,
 ): Promise<string[]> {
@@ -318,7 +259,8 @@ export async function post(bench: Bench, url: string): Promise<void> {
   }
 }
 
-async function residentKib(pid: number): Promise<number> {
+/** What a process holds in memory, KiB. */
+export async function residentKib(pid: number): Promise<number> {
   const status = await Deno.readTextFile(`/proc/${pid}/status`);
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]);
 }
