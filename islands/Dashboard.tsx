@@ -68,13 +68,17 @@ export default function Dashboard(initial: DashboardProps) {
     initial,
   );
   const { view, path } = written;
-  const { livePath } = written;
+  const { livePath, distribution } = written;
   const live = useLive(livePath, String(apiParams(view)));
-  const props = useMemo(() => withLive(written, live), [written, live]);
-  const { numbers, trend } = props;
+  const props = withLive(written, live);
+  const { numbers } = props;
+  const trend = useSame(props.trend);
+  const summary = useSame(numbers.summary);
+  const funnel = useSame({ ...props.funnel, as_of: "" });
+  const actions = useSame({ ...props.actions, as_of: "" });
   useFresh(written, props, refresh);
   const href = (view: View) => `${path}?${viewParams(view)}`;
-  const open = openerOf(props);
+  const open = openerOf(written);
   const compared = numbers.comparison?.period;
   const past = compared
     ? formatRange(compared.start_date, compared.end_date)
@@ -86,10 +90,41 @@ export default function Dashboard(initial: DashboardProps) {
     go(href(withRange(view, null, { start_date, end_date })));
   }
 
+  // What did not change is not rendered again: most updates are of a part.
+  const trends = useMemo(() => (
+    <Trends
+      trend={trend}
+      granularity={numbers.period.granularity}
+      past={past}
+      onZoom={livePath ? onZoom : null}
+    />
+  ), [trend, past, written]);
+  const steps = useMemo(() => (
+    <FunnelSection
+      funnel={funnel}
+      compared={view.query.compare === "previous"}
+      open={open}
+    />
+  ), [funnel, written]);
+  const lists = useMemo(
+    () => <Lists summary={summary} distribution={distribution} open={open} />,
+    [summary, written],
+  );
+  const table = useMemo(() => (
+    <ActionsSection
+      actions={actions}
+      view={view}
+      href={livePath ? href : null}
+    />
+  ), [actions, written]);
+
   return (
     <>
       <DashboardHeader {...props} live={live} />
-      {livePath && <Controls {...props} href={href} go={go} />}
+      {useMemo(
+        () => livePath && <Controls {...written} href={href} go={go} />,
+        [written],
+      )}
       <p class="hidden" role="status">
         {isLoading ? TEXT.dashboard.loading : ""}
       </p>
@@ -101,27 +136,10 @@ export default function Dashboard(initial: DashboardProps) {
         {!props.isEmpty && (
           <>
             <Headline numbers={numbers} trend={trend} open={open} />
-            <Trends
-              trend={trend}
-              granularity={numbers.period.granularity}
-              past={past}
-              onZoom={livePath ? onZoom : null}
-            />
-            <FunnelSection
-              funnel={props.funnel}
-              compared={view.query.compare === "previous"}
-              open={open}
-            />
-            <Lists
-              summary={numbers.summary}
-              distribution={props.distribution}
-              open={open}
-            />
-            <ActionsSection
-              actions={props.actions}
-              view={view}
-              href={livePath ? href : null}
-            />
+            {trends}
+            {steps}
+            {lists}
+            {table}
           </>
         )}
       </div>
@@ -147,6 +165,12 @@ function withLive(
     funnel,
     actions,
   };
+}
+
+/** The same object for as long as it says the same. */
+function useSame<Value>(value: Value): Value {
+  const said = JSON.stringify(value);
+  return useMemo(() => value, [said]);
 }
 
 /** Asks for what the stream does not carry: other days at midnight, newer times. */

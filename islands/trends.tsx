@@ -5,7 +5,7 @@
  * @module
  */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 import type { Granularity } from "../db/schema.ts";
 import { drawChart } from "./chart.ts";
@@ -39,6 +39,7 @@ export function Trends({ trend, granularity, past, onZoom }: TrendsProps) {
   const [at, setAt] = useState<number | null>(null);
   const charts = useRef(new Map<Metric, uPlot>());
   const point = at === null ? undefined : points[at];
+  const table = useMemo(() => <TrendTable trend={trend} />, [trend]);
   return (
     <section class="panel" aria-labelledby="trend">
       <header class="panel-head">
@@ -85,7 +86,8 @@ export function Trends({ trend, granularity, past, onZoom }: TrendsProps) {
               />
             ))}
           </div>
-          <TrendTable trend={trend} />
+          {/* A cursor that moves leaves its thousands of rows alone. */}
+          {table}
         </>
       )}
     </section>
