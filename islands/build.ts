@@ -63,8 +63,13 @@ export async function buildIslands(outDir: URL): Promise<Manifest> {
         loader: { ".svg": "copy" },
         minify: true,
         metafile: true,
-        jsx: "automatic",
-        jsxImportSource: "preact",
+        // As calls of `h`, which is there anyway: 300 bytes less than "automatic", zipped.
+        jsx: "transform",
+        jsxFactory: "h",
+        jsxFragment: "Fragment",
+        inject: entryPoints.some((entry) => entry.in.startsWith(ISLAND))
+          ? ["./_jsx.ts"]
+          : [],
         plugins: [hydratedIslands(fileURLToPath(folder))],
         logLevel: "warning",
       })

@@ -105,7 +105,8 @@ function options(
   const dots = { show: points.length <= DOTS_UP_TO, size: 5 * scale };
   return {
     ...sizeOf(root),
-    padding: [8, 12, 0, 0],
+    // The last date has half of its width beyond the last point.
+    padding: [8, 22 * scale, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -129,7 +130,7 @@ function options(
       {
         ...axis,
         size: 44 * scale,
-        space: 36 * scale,
+        space: 28 * scale,
         grid: { stroke: colorOf(root, "line"), width: 1 },
         incrs: WHOLE_STEPS,
         values: (_, at) => at.map((value) => formatTick(value)),

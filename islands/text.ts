@@ -121,7 +121,7 @@ export const TEXT = {
     arrows: { up: "▲", down: "▼", same: "=" },
     counts: { more: "more", fewer: "fewer", same: "as before" },
     was: (before: string) => `was ${before}`,
-    atEndOf: (before: string, when: string) => `${before} on ${when}`,
+    atEndOf: (before: string, when: string) => `${before} (${when})`,
     notCompared: "Nothing to compare with",
     rateShift: (points: number) =>
       `The rate is ${formatPoints(points)} percentage points ${
@@ -166,7 +166,9 @@ export const TEXT = {
         formatCount(totals.completions)
       } completed and ${formatCount(totals.conversions)} converted in ${
         formatCount(buckets)
-      } ${plural(buckets, BUCKETS[granularity], `${BUCKETS[granularity]}s`)}; ${
+      } ${
+        plural(buckets, BUCKETS[granularity], `${BUCKETS[granularity]}s`)
+      }, each counted when it happened; ${
         formatCount(totals.currently_active)
       } ${plural(totals.currently_active, "is", "are")} active at its end.`,
     empty: "This range has not begun yet.",
@@ -313,8 +315,11 @@ export const PAGE_TEXT = {
       "Send an event from a terminal. It counts within seconds, and this page shows it.",
     key: "Make a key for this account",
     event: "Enrol somebody",
-    otherRange: "Nothing happened in this range.",
-    widen: "Show the last 90 days",
+  },
+
+  quiet: {
+    title: "Nothing happened in this range",
+    lead: "The last time anything did was in",
   },
 
   product: "Weir",
@@ -451,6 +456,7 @@ export const PAGE_TEXT = {
     noSteps: "It has entered no step yet.",
     visits: (count: string) => `${count} visits`,
     open: "Still in it",
+    leftOpen: "Ended in it",
   },
 
   exports: {

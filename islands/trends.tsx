@@ -109,7 +109,7 @@ function Chart({ metric, trend, at, charts, onMove, onZoom }: {
   onMove(at: number | null): void;
   onZoom: Zoom | null;
 }) {
-  const { points, past } = trend;
+  const { points, past, finished } = trend;
   const root = useRef<HTMLDivElement>(null);
   const chart = useRef<ReturnType<typeof drawChart> | null>(null);
   const mark = useRef<number | null>(null);
@@ -179,10 +179,13 @@ function Chart({ metric, trend, at, charts, onMove, onZoom }: {
     onKeyDown,
   };
   const now = at === null ? chartTotal(points, metric) : points[at]?.[metric];
+  // What is not over yet is less than the whole of before, which the cards know better.
   const before = past &&
-    (at === null
-      ? chartTotal(past.slice(0, points.length), metric)
-      : past[at]?.[metric]);
+    (at !== null
+      ? past[at]?.[metric]
+      : finished < points.length
+      ? undefined
+      : chartTotal(past.slice(0, points.length), metric));
   return (
     <figure class={`chart ${metric}`}>
       <figcaption>

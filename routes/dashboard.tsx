@@ -20,7 +20,9 @@ import { readWorkflow } from "../db/workflows.ts";
 import { chartTrend } from "../islands/columns.ts";
 import { Command } from "../islands/command.tsx";
 import Dashboard, { type DashboardProps } from "../islands/Dashboard.tsx";
+import { formatRange } from "../islands/format.ts";
 import {
+  type DateRange,
   DEFAULT_PRESET,
   localDate,
   type Preset,
@@ -93,6 +95,9 @@ export function dashboard(deps: PageDeps, reads: Reads): Hono<AuthEnv> {
       exports: exportsOf(c.req.path, read.view),
     };
     const name = workflow.name ?? TEXT.unnamed(workflow.workflow_id);
+    const active = props.isEmpty
+      ? await lastActiveMonth(reads, viewer, props)
+      : null;
     return answerPage(
       c,
       <Page
@@ -103,7 +108,10 @@ export function dashboard(deps: PageDeps, reads: Reads): Hono<AuthEnv> {
         kind={props.isEmpty ? "empty" : undefined}
       >
         <Island name="Dashboard" component={Dashboard} props={props} />
-        {props.isEmpty && <FirstEvent deps={deps} viewer={viewer} {...props} />}
+        {active && <QuietRange active={active} {...props} />}
+        {props.isEmpty && !active && (
+          <FirstEvent deps={deps} viewer={viewer} {...props} />
+        )}
         {quality && (
           <QualitySection quality={quality} names={namesOf(workflow)} />
         )}
@@ -275,12 +283,58 @@ function isEmpty({ summary, trends }: Analytics): boolean {
     trends.every((point) => point.completions === 0 && point.exits === 0);
 }
 
-/** What to do where nothing is. */
-function FirstEvent({ deps, viewer, workflow, view, today, path }:
-  & Pick<DashboardProps, "workflow" | "view" | "today" | "path">
+/** How far back it is looked whether anything ever happened: as long as days are kept. */
+const MONTHS_KEPT = 24;
+
+/** @returns The last month in which anything happened, `null` where nothing ever did. */
+async function lastActiveMonth(
+  reads: Reads,
+  asker: Asker,
+  { workflow, view, today }: DashboardProps,
+): Promise<DateRange | null> {
+  const thisMonth = Temporal.PlainDate.from(today).with({ day: 1 });
+  const { numbers } = await reads.page(asker, workflow.id, {
+    ...view.query,
+    start_date: String(thisMonth.subtract({ months: MONTHS_KEPT - 1 })),
+    end_date: today,
+    granularity: "monthly",
+    unit: "execution",
+    compare: "none",
+    compare_start: undefined,
+    compare_end: undefined,
+  });
+  const month = numbers.analytics.trends.findLast((point) =>
+    point.new_enrollments + point.completions + point.exits > 0
+  );
+  if (!month) return null;
+  const last = Temporal.PlainDate.from(month.date).add({ months: 1 })
+    .subtract({ days: 1 });
+  const end_date = String(last) < today ? String(last) : today;
+  return { start_date: month.date, end_date };
+}
+
+/** Where to look instead. */
+function QuietRange(
+  { active, view, path }: { active: DateRange } & DashboardProps,
+) {
+  const { quiet } = PAGE_TEXT;
+  return (
+    <section class="panel first" aria-labelledby="first">
+      <h2 id="first">{quiet.title}</h2>
+      <p>
+        {quiet.lead}{" "}
+        <a href={`${path}?${viewParams(withRange(view, null, active))}`}>
+          {formatRange(active.start_date, active.end_date)}
+        </a>
+      </p>
+    </section>
+  );
+}
+
+/** What to do where nothing ever was. */
+function FirstEvent({ deps, viewer, workflow }:
+  & Pick<DashboardProps, "workflow">
   & { deps: PageDeps; viewer: Grant }) {
-  const longest = presetRange("90d", today);
-  const isShown = view.query.start_date <= longest.start_date;
   const { first } = PAGE_TEXT;
   const target = {
     publicUrl: deps.publicUrl,
@@ -290,14 +344,6 @@ function FirstEvent({ deps, viewer, workflow, view, today, path }:
   return (
     <section class="panel first" aria-labelledby="first">
       <h2 id="first">{first.title}</h2>
-      {!isShown && (
-        <p>
-          {first.otherRange}{" "}
-          <a href={`${path}?${viewParams(withRange(view, "90d", longest))}`}>
-            {first.widen}
-          </a>
-        </p>
-      )}
       <p>{first.lead}</p>
       <h3>{first.key}</h3>
       <Command text={keyCommand(viewer.account_uuid, ["events:write"])} />

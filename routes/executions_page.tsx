@@ -572,6 +572,8 @@ function StepTimes({ execution }: { execution: ExecutionDetail }) {
                   <td>
                     {step.completed_at
                       ? formatSeconds(step.time_seconds)
+                      : execution.ended_at
+                      ? WORDS.leftOpen
                       : WORDS.open}
                   </td>
                 </tr>

@@ -345,6 +345,16 @@ async function live({ page, url, world }: Visit) {
       String(before + 1),
     );
     strictEqual(await textOf(page, ".card .glow"), String(before + 1));
+    const glow = () =>
+      page.$eval(
+        ".card .glow",
+        (it) => getComputedStyle(it, "::before").animationName,
+      );
+    strictEqual(await glow(), "glow");
+    await page.emulateMediaFeatures([
+      { name: "prefers-reduced-motion", value: "reduce" },
+    ]);
+    strictEqual(await glow(), "none");
     await page.waitForFunction(
       (value) =>
         document.querySelector(".chart.new_enrollments b")!.textContent ===
@@ -352,6 +362,22 @@ async function live({ page, url, world }: Visit) {
       {},
       String(before + 1),
     );
+  });
+  // Who wants nothing to move sees the new number, and nothing that moves.
+  await page(async (page) => {
+    await visit(page, `${url}/workflows/${CART}?range=today`);
+    await page.emulateMediaFeatures([
+      { name: "prefers-reduced-motion", value: "reduce" },
+    ]);
+    await page.waitForSelector(".connection.live");
+    await enrolOne(url, world, 2);
+    await page.waitForSelector(".card .glow");
+    const moving = await page.evaluate(() =>
+      document.getAnimations().map((animation) =>
+        (animation as CSSAnimation).animationName
+      )
+    );
+    deepStrictEqual(moving, []);
   });
   // Without streams it asks, and says so.
   await page(async (page) => {

@@ -37,7 +37,7 @@ Deno.test("Trends() renders on the server a table with the charts' numbers", () 
   for (const { date } of POINTS) ok(html.includes(formatDay(date)));
   match(
     html,
-    /6,000 enrolled, 600 completed and 60 converted in 3 days; 3 are active at its end/,
+    /6,000 enrolled, 600 completed and 60 converted in 3 days, each counted when it happened; 3 are active at its end/,
   );
 });
 

@@ -95,7 +95,7 @@ dbTest("GET /workflows/{id} shows the numbers of its events", async (world) => {
   match(text, /▲ 3 more was 0/);
   match(
     text,
-    /3 enrolled, 1 completed and 0 converted in 30 days; 2 are active/,
+    /3 enrolled, 1 completed and 0 converted in 30 days, each counted when it happened; 2 are active/,
   );
   match(text, /May 17 – Jun 15, 2026/u);
   match(text, /1 1 100\.0% 0 0 0 0\.0% 1h 30m median 1h/);
@@ -123,6 +123,28 @@ dbTest(
     const html = await (await get(`/workflows/${WORKFLOW}`)).text();
     match(html, /curl -X POST http:\/\/weir\.test\/api\/v1\/events/);
     ok(html.includes(WORKFLOW));
+  },
+);
+
+dbTest(
+  "GET /workflows/{id} leads from a range without events to the last month with some",
+  async (world) => {
+    await register(world);
+    await enrolThree(world);
+    const get = await signIn(world);
+    // Nobody runs at its end yet.
+    const range = "start_date=2026-03-01&end_date=2026-03-31";
+    const html = await (await get(`/workflows/${WORKFLOW}?${range}`)).text();
+    doesNotMatch(html, /curl/);
+    match(
+      textOf(html),
+      /Nothing happened in this range The last time anything did was in Jun 1 – 15, 2026/u,
+    );
+    const href = /href="([^"]*start_date=2026-06-01[^"]*)"/.exec(html)![1]!;
+    const text = textOf(
+      await (await get(href.replaceAll("&amp;", "&"))).text(),
+    );
+    match(text, /Enrolled 3 /);
   },
 );
 

@@ -1,0 +1,7 @@
+/**
+ * What elements are made with in the browser: `build.ts` puts it before each island.
+ *
+ * @module
+ */
+
+export { Fragment, h } from "preact";
