@@ -38,6 +38,8 @@ export interface Grant {
   user_id: string | null;
   role: Role;
   scopes: Scope[];
+  /** Of what the user has chosen, the newer the greater; `null`: nothing yet. */
+  preferences_version: number | null;
   /** When it ends by itself, ms since 1970; sessions and keys are asked about. */
   expires_ms?: number;
 }
@@ -69,15 +71,22 @@ export async function createAccount(
 /**
  * Finds an account by the id the outside knows.
  *
+ * @param sql Client.
+ * @param accountUuid The id.
+ * @param userId Whose version is asked for; default: of who has no id of their own.
  * @returns `null` when there is none.
  */
 export async function findAccount(
   sql: Sql,
   accountUuid: string,
-): Promise<Account | null> {
+  userId: string | null = null,
+): Promise<Account & Pick<Grant, "preferences_version"> | null> {
   if (!Uuid.safeParse(accountUuid).success) return null;
-  const [account] = await sql<Account[]>`
-    select * from weir.find_account(${accountUuid})`;
+  const [account] = await sql<
+    (Account & Pick<Grant, "preferences_version">)[]
+  >`
+    select a.*, weir.preferences_version(a.account_id, ${userId ?? ""})
+    from weir.find_account(${accountUuid}) a`;
   return account ?? null;
 }
 
@@ -160,7 +169,8 @@ export async function findKey(sql: Sql, key: string): Promise<Grant | null> {
   const [, id, secret] = /^weir_([0-9a-f]{16})_([\w-]{43})$/.exec(key) ?? [];
   if (id === undefined || secret === undefined) return null;
   const [grant] = await sql<Omit<Grant, "credential">[]>`
-    select * from weir.find_key(${id}, ${hash(secret)})`;
+    select k.*, weir.preferences_version(k.account_id, coalesce(k.user_id, ''))
+    from weir.find_key(${id}, ${hash(secret)}) k`;
   return grant ? { ...grant, credential: `key:${id}` } : null;
 }
 
@@ -232,7 +242,8 @@ export async function findSession(
 ): Promise<Grant | null> {
   const secret = hash(token);
   const [grant] = await sql<Omit<Grant, "scopes" | "credential">[]>`
-    select * from weir.find_session(${secret})`;
+    select s.*, weir.preferences_version(s.account_id, coalesce(s.user_id, ''))
+    from weir.find_session(${secret}) s`;
   if (grant === undefined) return null;
   return {
     ...grant,

@@ -39,17 +39,18 @@ export async function readPreferences(
  * @param accountId Whose user.
  * @param userId As in {@linkcode readPreferences}.
  * @param chosen All of it.
- * @returns What is kept now.
+ * @returns What is kept now, and its version: greater than that of any choice before.
  */
 export async function writePreferences(
   sql: Sql,
   accountId: number,
   userId: string | null,
   chosen: Preferences,
-): Promise<Preferences> {
-  const [row] = await sql<[{ chosen: Preferences }]>`
+): Promise<{ chosen: Preferences; version: number }> {
+  const [row] = await sql<[{ chosen: Preferences & { version: number } }]>`
     select weir.write_preferences(${accountId}, ${userId ?? ""}, ${
     sql.json(chosen)
   }) as chosen`;
-  return row.chosen;
+  const { version, ...kept } = row.chosen;
+  return { chosen: kept, version };
 }

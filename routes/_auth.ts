@@ -125,7 +125,7 @@ export function createAuth(
     const claims = await readToken?.(token);
     if (!claims) return null;
     const { account_uuid, role, user_id, expires_ms } = claims;
-    const account = await findAccount(sql, account_uuid);
+    const account = await findAccount(sql, account_uuid, user_id);
     if (account === null) return null;
     const hash = createHash("sha256").update(token).digest("hex");
     return {
@@ -137,6 +137,7 @@ export function createAuth(
       user_id,
       role,
       scopes: ROLE_SCOPES[role],
+      preferences_version: account.preferences_version,
       expires_ms,
     };
   }

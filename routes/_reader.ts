@@ -8,8 +8,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { z } from "zod";
-import type { Sql } from "../db/client.ts";
-import { DEFAULTS, readPreferences } from "../db/preferences.ts";
+import { DEFAULTS } from "../db/preferences.ts";
 import {
   type Preferences,
   type Theme,
@@ -17,6 +16,7 @@ import {
   TimeZone,
 } from "../db/schema.ts";
 import type { AuthEnv } from "./_auth.ts";
+import type { PreferenceStore } from "./_preferences.ts";
 
 /** What the browser says its zone is; `_page.ts` of the islands keeps it. */
 const ZONE_COOKIE = "weir_zone";
@@ -29,13 +29,13 @@ const YEAR_SECONDS = 31_536_000;
 /**
  * Finds out what the reader prefers. Behind `requiresSession()`.
  *
- * @param deps Of the program.
+ * @param preferences Where they are.
  */
-export function knowsReader(deps: { sql: Sql }): MiddlewareHandler<AuthEnv> {
+export function knowsReader(
+  preferences: PreferenceStore,
+): MiddlewareHandler<AuthEnv> {
   return async (c, next) => {
-    const { account_id, user_id } = c.get("viewer");
-    const chosen = await readPreferences(deps.sql, account_id, user_id);
-    c.set("preferences", chosen);
+    c.set("preferences", await preferences.of(c.get("viewer")));
     await next();
   };
 }

@@ -23,6 +23,7 @@ import { logRequests } from "./_log.ts";
 import { accessLog } from "./access_log.ts";
 import { limitedByAddress, type Limiter, limitsStrangers } from "./_limit.ts";
 import { createOpenShares, type OpenShares } from "./_open_shares.ts";
+import { createPreferenceStore, type PreferenceStore } from "./_preferences.ts";
 import { knowsReader } from "./_reader.ts";
 import { createReads, type Reads } from "./_reads.ts";
 import { analytics } from "./analytics.ts";
@@ -104,6 +105,7 @@ export function createApp(deps: Deps): Hono {
   const reads = createReads(deps);
   const open = createOpenShares(deps);
   const again = createAgain(deps, requests);
+  const chosen = createPreferenceStore(deps);
   const audience = { count: () => 0 };
   app.use(requests.middleware);
   app.use("/embed/*", framing);
@@ -116,11 +118,11 @@ export function createApp(deps: Deps): Hono {
   app.route("/", openapi(deps));
   app.route("/", docs(deps));
   app.route("/assets", assets(deps));
-  app.route("/api/v1", api(deps, reads, open, again, audience));
+  app.route("/api/v1", api(deps, reads, open, again, chosen, audience));
   app.route("/", ingest(deps));
   app.route("/webhooks/github", github(deps));
   app.route("/", sharedPages(deps, reads, open));
-  app.route("/", pages(deps, reads, open));
+  app.route("/", pages(deps, reads, open, chosen));
 
   app.notFound((c) => onError(new AppError("not_found"), c));
   app.onError(onError);
@@ -197,6 +199,7 @@ function api(
   reads: Reads,
   open: OpenShares,
   again: Again,
+  chosen: PreferenceStore,
   audience: Audience,
 ): Hono {
   const app = new Hono();
@@ -212,12 +215,17 @@ function api(
   app.route("/workflows", shares(deps, reads, open));
   app.route("/workflows", reports(deps, reads));
   app.route("/contacts", contacts(deps));
-  app.route("/me", preferences(deps));
+  app.route("/me", preferences(deps, chosen));
   app.route("/access-log", accessLog(deps));
   return app;
 }
 
-function pages(deps: Deps, reads: Reads, open: OpenShares): Hono {
+function pages(
+  deps: Deps,
+  reads: Reads,
+  open: OpenShares,
+  chosen: PreferenceStore,
+): Hono {
   const app = new Hono();
   app.use(compress());
   app.use("/sign-in", limitedByAddress(deps, "sign_in"));
@@ -226,10 +234,10 @@ function pages(deps: Deps, reads: Reads, open: OpenShares): Hono {
   app.route("/", exportForms(deps, reads));
   app.route("/", sharesForms(deps, reads, open));
   for (const path of ["/", "/preferences", "/workflows/*"]) {
-    app.use(path, requiresSession(deps), knowsReader(deps));
+    app.use(path, requiresSession(deps), knowsReader(chosen));
   }
   app.route("/", overview(deps));
-  app.route("/", preferencesPage(deps));
+  app.route("/", preferencesPage(deps, chosen));
   app.route("/", dashboard(deps, reads));
   app.route("/", executionPages(deps));
   app.route("/", exportPages(deps));

@@ -8,13 +8,13 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Grant } from "../db/access.ts";
-import { writePreferences } from "../db/preferences.ts";
 import { Preferences, PRESETS, THEMES } from "../db/schema.ts";
 import type { Manifest } from "../islands/build.ts";
 import { zoneName } from "../islands/controls.tsx";
 import { PAGE_TEXT, TEXT } from "../islands/text.ts";
 import type { AuthEnv } from "./_auth.ts";
 import { answerPage, Page, type PageDeps } from "./_page.tsx";
+import type { PreferenceStore } from "./_preferences.ts";
 import {
   BackPath,
   browserZoneOf,
@@ -33,9 +33,15 @@ const PreferencesForm = z.object({
   back: BackPath.optional().catch(undefined),
 });
 
-/** @returns The routes; expect a reader who is signed in and known. */
-export function preferencesPage(deps: PageDeps): Hono<AuthEnv> {
-  const { sql, manifest, publicUrl } = deps;
+/**
+ * @param deps Of the program.
+ * @param store Where preferences are.
+ * @returns The routes; expect a reader who is signed in and known.
+ */
+export function preferencesPage(
+  { manifest, publicUrl }: PageDeps,
+  store: PreferenceStore,
+): Hono<AuthEnv> {
   return new Hono<AuthEnv>()
     .get("/preferences", (c) => {
       const props = {
@@ -48,11 +54,12 @@ export function preferencesPage(deps: PageDeps): Hono<AuthEnv> {
       return answerPage(c, <PreferencesPage {...props} />);
     })
     .post("/preferences", async (c) => {
-      const { account_id, user_id } = c.get("viewer");
       const form = parsed(PreferencesForm, await c.req.parseBody());
       const { back = "/preferences?saved", ...changed } = form;
-      const chosen = { ...preferencesOf(c), ...changed };
-      await writePreferences(sql, account_id, user_id, chosen);
+      const chosen = await store.change(
+        c.get("viewer"),
+        (present) => ({ ...present, ...changed }),
+      );
       keepTheme(c, chosen.theme, publicUrl);
       return c.redirect(back, 303);
     });

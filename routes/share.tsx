@@ -299,6 +299,7 @@ function guestOf(
     user_id: null,
     role: "member",
     scopes: [],
+    preferences_version: null,
   };
 }
 

@@ -12,7 +12,7 @@ declare
     'record_events', 'put_workflow', 'workflow_head', 'read_workflow', 'workflow_listing', 'read_analytics',
     'read_contacts', 'read_funnel', 'read_contact_funnel', 'read_actions', 'ask_refresh', 'read_refresh',
     'read_access_log', 'list_access_log', 'read_distribution', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
-    'read_quality', 'note_refusals', 'next_change', 'read_preferences', 'write_preferences',
+    'read_quality', 'note_refusals', 'next_change', 'read_preferences', 'write_preferences', 'preferences_version',
     'export_head', 'export_executions', 'export_execution_rows', 'request_export', 'list_exports', 'read_export',
     'cancel_export', 'retry_export', 'read_export_chunk', 'create_share', 'list_shares', 'revoke_share',
     'add_report', 'list_reports', 'remove_report', 'enable_report', 'send_report',

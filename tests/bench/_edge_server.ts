@@ -49,6 +49,7 @@ function open(accountId: number): Deno.ServeHandler {
     user_id: null,
     role: "admin",
     scopes: ["admin"],
+    preferences_version: null,
   };
   const found = Promise.resolve(grant);
   const known = { allowed: true, limit: 1, remaining: 1, resetAt: 0 };

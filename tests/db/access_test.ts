@@ -21,7 +21,7 @@ dbTest(
     deepStrictEqual(rest, { name: "Röstmühle", time_zone: "Asia/Kolkata" });
     deepStrictEqual(
       { ...await findAccount(sql, account_uuid.toUpperCase()) },
-      { ...made },
+      { ...made, preferences_version: null },
     );
   },
 );
@@ -51,6 +51,7 @@ dbTest(
       user_id: "ada",
       role: "member",
       scopes: ["events:write", "analytics:read"],
+      preferences_version: null,
     });
     const machine = await createKey(sql, account_id, { scopes: ["admin"] });
     const { user_id, role } = (await findKey(sql, machine))!;
@@ -88,6 +89,7 @@ dbTest(
       user_id: "ada",
       role: "member",
       scopes: ["analytics:read", "exports:write"],
+      preferences_version: null,
     });
     // What opens one thing opens no other.
     strictEqual(await findSession(sql, token), null);

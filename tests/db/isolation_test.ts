@@ -154,6 +154,9 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
   read_preferences: async (sql, { account }) =>
     (await sql`select weir.read_preferences(${account}, 'ada') as chosen`)
       .filter(({ chosen }) => chosen !== null),
+  preferences_version: async (sql, { account }) =>
+    (await sql`select weir.preferences_version(${account}, 'ada') as version`)
+      .filter(({ version }) => version !== null),
   erase_contact: async (sql, { account }) =>
     (await sql<{ erased: Record<string, number> }[]>`
       select weir.erase_contact(${account}, ${CONTACT}) as erased`)
