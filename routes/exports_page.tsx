@@ -355,7 +355,9 @@ function OrderForm({ action, params, workflow, view }: {
         />
         <span>{WORDS.bom}</span>
       </label>
-      <button type="submit" name="do" value="make">{WORDS.submit}</button>
+      <button class="primary" type="submit" name="do" value="make">
+        {WORDS.submit}
+      </button>
     </form>
   );
 }

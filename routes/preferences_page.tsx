@@ -114,7 +114,7 @@ function PreferencesPage(
           wordOf={(preset) => TEXT.controls.presets[preset]}
         />
         <p>
-          <button type="submit">{text.save}</button>
+          <button class="primary" type="submit">{text.save}</button>
         </p>
       </form>
     </Page>
