@@ -46,7 +46,7 @@ select create_distributed_table('workflow_revision', 'workflow_id');
 select create_distributed_table(name, 'workflow_id', colocate_with => 'workflow_revision')
 from unnest(array[
   'workflow_version', 'step', 'goal', 'event', 'event_key', 'event_queue', 'quality_count',
-  'execution', 'execution_step', 'execution_goal', 'parked_action',
+  'execution', 'execution_step', 'execution_goal', 'parked_action', 'returning_contact',
   'workflow_running', 'workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup',
   'histogram_rollup', 'histogram_window', 'window_histogram', 'changed_day', 'view_revision'
 ]) as name;

@@ -524,7 +524,7 @@ begin
     s.completed_at desc, s.completed_sequence desc, s.completed_event desc;
 end $$;
 
--- fold_store(): writes the projections, where they changed.
+-- fold_store(): writes the projections, where they changed, and who was enrolled before.
 create or replace function fold_store() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
@@ -551,6 +551,18 @@ begin
     stop_reason = excluded.stop_reason, status = excluded.status, ended_at = excluded.ended_at,
     end_reason = excluded.end_reason, converted_at = excluded.converted_at,
     left_after = excluded.left_after;
+
+  insert into returning_contact (workflow_id, contact_id)
+  select distinct x.workflow_id, x.contact_id
+  from fold_state x
+  join fold_execution b using (workflow_id, execution_id)
+  cross join lateral (
+    select from execution e
+    where e.workflow_id = x.workflow_id and e.contact_id = x.contact_id and e.execution_id <> x.execution_id limit 1
+  ) another
+  where x.contact_id is distinct from b.contact_id
+  order by 1, 2
+  on conflict do nothing;
 
   insert into execution_step (workflow_id, execution_id, step_id, visits, entered_at,
     completed_at, completed_sequence, completed_event, enrolled_at)

@@ -598,6 +598,31 @@ begin
     group by r.bucket;
 end $$;
 
+-- bucket_sums(workflow, grain, keys, cohort, only_version): a row each bucket in which something happened. keys: where
+-- each begins, and the end of the last. position: 0 for the first. Durations are those of the attribution.
+-- Counts of days are int, and their sums bigint: of bigint, Postgres sums wider, in twice the time.
+create or replace function bucket_sums(workflow int, grain grain, keys timestamptz[], cohort boolean, only_version int)
+returns table (
+  "position" int, enrolled bigint, newcomers bigint, in_progress bigint, cohort_completed bigint,
+  cohort_converted bigint, settled_completed bigint, settled_converted bigint, completed bigint,
+  exited bigint, converted bigint, trigger bigint, bulk bigint, api bigint, manual bigint,
+  durations bigint, duration_us text, conversion_times bigint, conversion_us text
+)
+language sql stable
+begin atomic
+  select width_bucket(s.bucket, keys) - 1, sum(s.enrolled::int), sum(s.enrolled::int),
+    sum((s.enrolled - s.cohort_completed - s.cohort_exited)::int),
+    sum(s.cohort_completed::int), sum(s.cohort_converted::int), sum(s.cohort_completed::int),
+    sum(s.cohort_settled_converted::int), sum(s.completed::int), sum(s.exited::int), sum(s.converted::int),
+    sum(s.enrolled_trigger::int), sum(s.enrolled_bulk::int), sum(s.enrolled_api::int), sum(s.enrolled_manual::int),
+    sum((case when cohort then s.cohort_completed else s.completed end)::int),
+    sum(case when cohort then s.cohort_duration_us else s.duration_us end)::text,
+    sum((case when cohort then s.cohort_converted else s.converted end)::int),
+    sum(case when cohort then s.cohort_conversion_us else s.conversion_us end)::text
+  from workflow_sums(workflow, grain, keys[1], keys[cardinality(keys)], only_version) s
+  group by 1;
+end;
+
 -- reason_sums(workflow, grain, since, until, only_version): a row each reason of ends between two keys. Where it is of one
 -- grain, its partition is picked before the plan starts: to start up all of them takes longer than to read one.
 create or replace function reason_sums(
@@ -726,32 +751,14 @@ begin
   end if;
 
   return json_build_object('head', r.head,
-    -- One row a bucket in which something happened; position: 0 for the first.
     'sums', (
-      select coalesce(json_agg(to_json(d) order by position), '[]') from (
-        -- Counts of days are int, and their sums bigint: of bigint, Postgres sums wider, in twice the time.
-        select width_bucket(bucket, r.keys) - 1 as position,
-          sum(enrolled::int) as enrolled, sum(enrolled::int) as newcomers,
-          sum((enrolled - cohort_completed - cohort_exited)::int) as in_progress,
-          sum(cohort_completed::int) as cohort_completed, sum(cohort_converted::int) as cohort_converted,
-          sum(cohort_completed::int) as settled_completed, sum(cohort_settled_converted::int) as settled_converted,
-          sum(completed::int) as completed, sum(exited::int) as exited, sum(converted::int) as converted,
-          sum(enrolled_trigger::int) as trigger, sum(enrolled_bulk::int) as bulk,
-          sum(enrolled_api::int) as api, sum(enrolled_manual::int) as manual,
-          sum((case when cohort then cohort_completed else completed end)::int) as durations,
-          sum(case when cohort then cohort_duration_us else duration_us end)::text as duration_us,
-          sum((case when cohort then cohort_converted else converted end)::int) as conversion_times,
-          sum(case when cohort then cohort_conversion_us else conversion_us end)::text as conversion_us
-        from workflow_sums(r.workflow, r.grain, since, until, only_version)
-        group by 1
-      ) d),
+      select coalesce(json_agg(to_json(d) order by position), '[]')
+      from bucket_sums(r.workflow, r.grain, r.keys, cohort, only_version) d),
     'running', (
       select coalesce(sum(executions), 0) from workflow_running
       where workflow_id = r.workflow and (only_version is null or version = only_version)),
     -- Enrolled less ended, dated at or after the range's end …
-    'net_after', case when r.bounds[cardinality(r.bounds)] < now
-      then net_since(r.workflow, r.grain, until, only_version)
-      else net_ahead(r.workflow, r.bounds[cardinality(r.bounds)], only_version) end,
+    'net_after', net_after(r.workflow, r.grain, r.keys, r.bounds, now, only_version),
     -- … and at or after now, for buckets that are not over.
     'net_ahead', net_ahead(r.workflow, now, only_version),
     'past', compared,
@@ -805,6 +812,15 @@ begin
     - (select count(*) from execution
        where workflow_id = workflow and ended_at >= instant and (only_version is null or version = only_version));
 end $$;
+
+-- net_after(workflow, grain, keys, bounds, now, only_version): the same at or after the end of a range.
+create or replace function net_after(
+  workflow int, grain grain, keys timestamptz[], bounds timestamptz[], now timestamptz, only_version int
+) returns bigint
+language sql stable
+return case when bounds[cardinality(bounds)] < now
+  then net_since(workflow, grain, keys[cardinality(keys)], only_version)
+  else net_ahead(workflow, bounds[cardinality(bounds)], only_version) end;
 
 -- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys. Days come
 -- from the view, those that changed since from the rollup; quarters of an hour at the ends of a range. So do actions'.

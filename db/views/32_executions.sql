@@ -303,6 +303,8 @@ begin
   from unnest(workflows, executions) as k(workflow_id, execution_id)
   where x.workflow_id = k.workflow_id and x.execution_id = k.execution_id and x.contact_id = contact;
   get diagnostics enrolled = row_count;
+  update returning_contact r set contact_id = tombstone
+  where r.workflow_id = any (workflows) and r.contact_id = contact;
   update event_queue q set contact_id = tombstone, error = null
   where q.workflow_id = any (workflows) and q.contact_id = contact;
   with erased as (

@@ -240,7 +240,8 @@ begin
 end $$;
 
 -- delete_executions(workflow, after_at, after_id, horizon): deletes the next few executions that ended, and
--- whose conversion window closed, before the horizon, with their steps and goals, if nothing of them is younger.
+-- whose conversion window closed, before the horizon, with their steps and goals, if nothing of them is younger; and
+-- that their contacts were enrolled more than once, when nothing of them is left.
 -- Returns where it came to; at is null when it came to the end. busy: somebody is at the workflow.
 create or replace function delete_executions(
   workflow int, horizon timestamptz, inout at timestamptz, inout id uuid, out deleted int, out busy boolean
@@ -248,7 +249,8 @@ create or replace function delete_executions(
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
-  ids  uuid[];
+  ids       uuid[];
+  contacts  text[];
 begin
   deleted := 0;
   busy := not lock_workflow(workflow);
@@ -270,8 +272,13 @@ begin
   into ids, at, id from next n;
   delete from execution_step where workflow_id = workflow and execution_id = any (ids);
   delete from execution_goal where workflow_id = workflow and execution_id = any (ids);
-  delete from execution where workflow_id = workflow and execution_id = any (ids);
-  get diagnostics deleted = row_count;
+  with gone as (
+    delete from execution where workflow_id = workflow and execution_id = any (ids) returning contact_id
+  )
+  select count(*), array_agg(distinct contact_id) into deleted, contacts from gone;
+  delete from returning_contact r
+  where r.workflow_id = workflow and r.contact_id = any (contacts) and not exists (
+    select from execution e where e.workflow_id = workflow and e.contact_id = r.contact_id);
 end $$;
 
 -- retain(at, did): forgets what was promised to be kept no longer, in small transactions.

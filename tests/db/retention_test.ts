@@ -243,6 +243,43 @@ dbTest("retain() forgets those who never enrolled", async (world) => {
 });
 
 dbTest(
+  "retain() forgets who came again when nothing of them is left",
+  async (world) => {
+    const { sql, account } = world;
+    const { workflow_uuid } = await makePast(world, 5);
+    const lives = (contact_id: string, days: number[]) =>
+      days.flatMap((ago, n) => {
+        const fact = {
+          workflow_id: workflow_uuid,
+          execution_id: crypto.randomUUID(),
+          contact_id,
+          occurred_at: inDays(-ago).toISOString(),
+        };
+        const id = `${contact_id} ${n}`;
+        return [
+          { ...fact, id, type: "execution.enrolled", source: "api" },
+          { ...fact, id: `${id} end`, type: "execution.completed" },
+        ].map((event) => Event.parse(event));
+      });
+    await recordEvents(sql, account.account_id, [
+      ...lives("gone", [80, 79]),
+      ...lives("half", [80, 1]),
+      ...lives("once", [80]),
+    ]);
+    await fold(sql);
+    const again = async () =>
+      (await sql`
+        select contact_id from weir.returning_contact order by 1`)
+        .map(({ contact_id }) => contact_id);
+    deepStrictEqual(await again(), ["gone", "half"]);
+    await retain(world.work, inDays(130));
+    deepStrictEqual(await again(), ["half"]);
+    await retain(world.work, inDays(300));
+    deepStrictEqual(await again(), []);
+  },
+);
+
+dbTest(
   "retain() waits for nobody, and is done by one at a time",
   async (world) => {
     const { sql } = world;
