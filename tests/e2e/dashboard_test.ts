@@ -232,12 +232,32 @@ async function controls({ page, url }: Visit) {
     await changes(page, () => page.select("[name=version]", "1"));
     match(page.url(), /version=1/);
 
+    // Two dates of one's own, by keyboard.
+    const yesterday = new Date(Date.now() - 86_400_000).toISOString()
+      .slice(0, 10);
+    await page.focus(".range summary");
+    await page.keyboard.press("Enter");
+    for (const name of ["start_date", "end_date"]) {
+      await page.$eval(
+        `.range [name=${name}]`,
+        (input, date) => (input as HTMLInputElement).value = date,
+        yesterday,
+      );
+    }
+    await page.focus(".range [name=end_date]");
+    await changes(page, () => page.keyboard.press("Enter"));
+    match(
+      page.url(),
+      new RegExp(`start_date=${yesterday}&end_date=${yesterday}`),
+    );
+    strictEqual(await page.$(".range [open]"), null);
+
     // A link is a view: another page shows the same.
     const shown = await textOf(page, ".headline");
     await page.reload();
     strictEqual(await textOf(page, ".headline"), shown);
     await alive(page);
-    for (let steps = 0; steps < 5; steps++) {
+    for (let steps = 0; steps < 6; steps++) {
       await changes(page, () => page.evaluate(() => history.back()));
     }
     strictEqual(page.url(), `${url}/workflows/${CART}`);
@@ -608,7 +628,9 @@ async function everyone({ page, url, world }: Visit) {
     timeline: `/workflows/${CART}/executions/${STUCK}`,
     exports: `/workflows/${CART}/exports`,
     nowhere: NOWHERE,
+    preferences: "/preferences",
     "sign-in": "/sign-in",
+    "sign-in-gone": "/sign-in?token=gone",
     "sign-in-offer": `/sign-in?token=${token}`,
   };
   await page(async (page) => {
@@ -627,7 +649,7 @@ async function everyone({ page, url, world }: Visit) {
         }
       }
     }
-  }, /nowhere$/);
+  }, /(nowhere|token=gone)$/);
 }
 
 /** Pages that say the same at every run, the user guide's pictures, and a strict theme. */
