@@ -529,6 +529,20 @@ create or replace function fold_store() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
+  -- Before they are stored, so that of most nothing is found.
+  insert into returning_contact (workflow_id, contact_id)
+  select workflow_id, contact_id
+  from (
+    select x.workflow_id, x.contact_id, count(*) as executions
+    from fold_state x join fold_execution b using (workflow_id, execution_id)
+    where x.contact_id is distinct from b.contact_id
+    group by x.workflow_id, x.contact_id order by 1, 2
+  ) comer
+  where executions > 1 or exists (
+    select from execution e
+    where e.workflow_id = comer.workflow_id and e.contact_id = comer.contact_id offset 0)
+  on conflict do nothing;
+
   insert into execution (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
     contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
     status, ended_at, end_reason, converted_at, left_after)
@@ -551,18 +565,6 @@ begin
     stop_reason = excluded.stop_reason, status = excluded.status, ended_at = excluded.ended_at,
     end_reason = excluded.end_reason, converted_at = excluded.converted_at,
     left_after = excluded.left_after;
-
-  insert into returning_contact (workflow_id, contact_id)
-  select distinct x.workflow_id, x.contact_id
-  from fold_state x
-  join fold_execution b using (workflow_id, execution_id)
-  cross join lateral (
-    select from execution e
-    where e.workflow_id = x.workflow_id and e.contact_id = x.contact_id and e.execution_id <> x.execution_id limit 1
-  ) another
-  where x.contact_id is distinct from b.contact_id
-  order by 1, 2
-  on conflict do nothing;
 
   insert into execution_step (workflow_id, execution_id, step_id, visits, entered_at,
     completed_at, completed_sequence, completed_event, enrolled_at)
