@@ -32,6 +32,7 @@ import { ROLES, SCOPES } from "./db/schema.ts";
 import type { Manifest } from "./islands/build.ts";
 import type { TokenTrust } from "./routes/_token.ts";
 import { AppError, PROBLEM_TYPE, problemOf } from "./routes/_errors.ts";
+import { hideAddresses } from "./routes/_trace.ts";
 import {
   DEFAULT_PORT,
   readSettings,
@@ -710,6 +711,7 @@ function tell(text: string): void {
  * @returns What `deno serve` calls.
  */
 export function serveParallel(): Deno.ServeDefaultExport {
+  hideAddresses();
   let answer: Deno.ServeHandler = refuse;
   const stop = stopOnSignals();
   const isolates = createIsolates(stop.signal);
@@ -775,6 +777,7 @@ function stopOnSignals(): AbortController {
 }
 
 async function main(): Promise<number> {
+  hideAddresses();
   const [name = "", ...args] = Deno.args;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {

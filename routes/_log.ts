@@ -10,6 +10,7 @@ import type { MiddlewareHandler } from "hono";
 import type { Grant } from "../db/access.ts";
 import type { Log } from "../db/log.ts";
 import { type AccessVariables, actionOf } from "./_access.ts";
+import { nameSpan } from "./_trace.ts";
 
 /** What a proxy before us may call a request: nothing that breaks a line or a header. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -55,7 +56,7 @@ interface Answered {
 }
 
 /**
- * Writes the line of one request.
+ * Writes the line of one request, and names its span.
  *
  * @param log Where to.
  * @param answered What it was, and what came of it.
@@ -64,6 +65,7 @@ export function logRequest(
   log: Log,
   { since, viewer, rows, ...what }: Answered,
 ): void {
+  nameSpan(what.action);
   log.info("request", {
     ...what,
     duration_ms: Math.round((performance.now() - since) * 1_000) / 1_000,
