@@ -9,7 +9,7 @@
  */
 
 import type { Sql } from "./client.ts";
-import { copyIn } from "./copy.ts";
+import { copyIn, copyOut, uuidLiteral } from "./copy.ts";
 
 /** One attempt to make one file. */
 export interface StoredFile {
@@ -60,9 +60,18 @@ export function postgresStore(sql: Sql): ExportStore {
     { job_id, attempt }: StoredFile,
     position: number,
   ): Promise<Uint8Array | null> {
-    const [row] = await sql<[{ bytes: Uint8Array | null }]>`
-      select weir.read_export_chunk(${accountId}, ${job_id}, ${attempt}, ${position}) as bytes`;
-    return row.bytes;
+    // In binary: as a value it would come as a text of twice its size.
+    const row = await new Response(
+      await copyOut(
+        sql,
+        `copy (select weir.read_export_chunk(${Math.trunc(accountId)}, ${
+          uuidLiteral(job_id)
+        }, ${uuidLiteral(attempt)}, ${position})) to stdout (format binary)`,
+      ),
+    ).bytes();
+    // Signature, flags and number of fields come first, then how long the one field is.
+    const size = new DataView(row.buffer).getInt32(21);
+    return size < 0 ? null : row.subarray(25, 25 + size);
   }
   return {
     async write({ job_id, attempt }, body) {
@@ -87,7 +96,7 @@ export function postgresStore(sql: Sql): ExportStore {
           const start = position * CHUNK_BYTES;
           const part = bytes.subarray(at - start, until - start);
           at += part.length;
-          controller.enqueue(new Uint8Array(part));
+          controller.enqueue(part);
         },
       }, { highWaterMark: 0 });
     },
