@@ -94,10 +94,16 @@ export async function cancelExport(...[sql, ...of]: JobOf) {
   return row.job;
 }
 
-/** Queues a job anew that failed or was cancelled, and tells how it is now. */
+/**
+ * Queues a job anew that failed or was cancelled.
+ *
+ * @returns How it is now, or why it is refused.
+ */
 export async function retryExport(...[sql, ...of]: JobOf) {
-  const [row] = await sql<[{ job: ExportRow | null }]>`
-    select weir.retry_export(${of[0]}, ${of[1]}, ${of[2]}) as job`;
+  const [row] = await sql<[{ job: ExportRow | ExportRefusal | null }]>`
+    select weir.retry_export(${of[0]}, ${of[1]}, ${
+    of[2]
+  }, ${EXPORTS_OPEN_MAX}) as job`;
   return row.job;
 }
 

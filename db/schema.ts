@@ -1218,6 +1218,9 @@ export const EXPORT_HOURS = 24;
 /** Most jobs of an account that are queued or running: others have accounts, too. */
 export const EXPORTS_OPEN_MAX = 5;
 
+/** Most files of executions that one process sends an account at once: others wait for it. */
+export const EXPORTS_AT_ONCE_MAX = 2;
+
 /** Most bytes of an account's files: ten million executions. */
 export const EXPORT_BYTES_MAX = 2 * 1024 ** 3;
 

@@ -218,6 +218,8 @@ export function requires(
       : spend(deps, c, policy, nameOf(viewer, c)));
     c.set("viewer", viewer);
     await next();
+    // Whoever writes an answer on must know that nobody reads it.
+    if (c.req.method === "HEAD") await c.res.body?.cancel();
     // What producers report is in the tables itself.
     if (scope === "events:write") return;
     const access = accessOf(c);

@@ -5,13 +5,17 @@
  */
 
 import type { Grant } from "../db/access.ts";
-import { type ExportRow, requestExport } from "../db/exports.ts";
+import {
+  type ExportRefusal,
+  type ExportRow,
+  requestExport,
+} from "../db/exports.ts";
 import type { ExportJob, ExportQuery } from "../db/schema.ts";
 import { AppError } from "./_errors.ts";
 import type { Deps } from "./app.ts";
 
 /** When an account that has too many jobs may try again, seconds: one takes about as long. */
-const BUSY_SECONDS = 10;
+export const BUSY_SECONDS = 10;
 
 /**
  * Queues a file. Whether its asker may see the workflow was found out before.
@@ -28,11 +32,24 @@ export async function queueExport(
   id: string,
   request: ExportQuery,
 ): Promise<ExportRow> {
-  const job = await requestExport(sql, account_id, id, user_id, request);
+  const job = jobOrRefuse(
+    await requestExport(sql, account_id, id, user_id, request),
+  );
   if (job === null) throw new AppError("workflow_not_found");
-  if (!("refused" in job)) return job;
+  return job;
+}
+
+/**
+ * @param answer What the database says to who wants a file made.
+ * @returns The job; `null` where there is none.
+ * @throws {AppError} `exports_busy`, `exports_full`.
+ */
+export function jobOrRefuse(
+  answer: ExportRow | ExportRefusal | null,
+): ExportRow | null {
+  if (answer === null || !("refused" in answer)) return answer;
   throw new AppError(
-    job.refused === "busy" ? "exports_busy" : "exports_full",
+    answer.refused === "busy" ? "exports_busy" : "exports_full",
     { retryAfterSeconds: BUSY_SECONDS },
   );
 }

@@ -471,6 +471,7 @@ export const OPERATIONS: Record<string, Operation> = {
     id: "retryExport",
     summary: "Try again what failed or was given up",
     answers: { 202: json("The job as it is now", ExportJob) },
+    errors: [...OF_EXPORT.errors, "exports_busy"],
   },
   "GET /api/v1/workflows/{id}/exports/{job_id}/events": {
     ...OF_EXPORT,

@@ -26,13 +26,21 @@ import {
   EXPORT_ROWS_AT_ONCE_MAX,
   type ExportJob,
   ExportQuery,
+  EXPORTS_AT_ONCE_MAX,
   Uuid,
 } from "../db/schema.ts";
 import { accessOf } from "./_access.ts";
 import { type AuthEnv, credentialOf, recordExport, requires } from "./_auth.ts";
 import { readJson } from "./_body.ts";
 import { AppError } from "./_errors.ts";
-import { exportJobOf, isOver, queueExport } from "./_exports.ts";
+import { isKnown } from "./_cache.ts";
+import {
+  BUSY_SECONDS,
+  exportJobOf,
+  isOver,
+  jobOrRefuse,
+  queueExport,
+} from "./_exports.ts";
 import { addressOf, takeOrRefuse } from "./_limit.ts";
 import { parsed, valid } from "./_valid.ts";
 import type { Reads } from "./_reads.ts";
@@ -67,6 +75,8 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
   const writes = requires(deps, "exports:write");
   const app = new Hono<AuthEnv>();
   let watchers = 0;
+  /** Files of executions that are being sent, by account. */
+  const sending = new Map<number, number>();
 
   app.get(
     "/:id/analytics/export",
@@ -90,15 +100,24 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
       if (request.format === "pdf" || isLong) {
         return await queue(c, id, request);
       }
+      const end = request.rows === "executions"
+        ? beginSending(account_id)
+        : () => {};
       const file = await openExport(source, request).catch((error) => {
+        end();
         // Nobody is there to be told.
         if (c.req.raw.signal.aborted) return undefined;
         throw error;
       });
       if (file === undefined) return c.body(null);
-      if (file === null) throw new AppError("workflow_not_found");
+      if (file === null) {
+        end();
+        throw new AppError("workflow_not_found");
+      }
       c.set("rows", head.rows);
       const body = measured(file.body, (sent) => {
+        end();
+        if (sent === null) return;
         c.set("file", sent);
         deps.access.record(accessOf(c));
       });
@@ -160,7 +179,10 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
     writes,
     valid("param", ExportPath),
     async (c) => {
-      const job = await findJob(c, retryExport, c.req.valid("param"));
+      const { id, job_id } = c.req.valid("param");
+      const { account_id } = await readerOf(c, id);
+      const job = jobOrRefuse(await retryExport(sql, account_id, id, job_id));
+      if (job === null) throw new AppError("export_not_found");
       return c.json(jobOf(job), 202);
     },
   );
@@ -209,6 +231,20 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
     },
   );
   return app;
+
+  /** Each takes one of few connections for as long as its reader likes. */
+  function beginSending(accountId: number): () => void {
+    const count = sending.get(accountId) ?? 0;
+    if (count >= EXPORTS_AT_ONCE_MAX) {
+      throw new AppError("exports_busy", { retryAfterSeconds: BUSY_SECONDS });
+    }
+    sending.set(accountId, count + 1);
+    return () => {
+      const left = sending.get(accountId)! - 1;
+      if (left > 0) sending.set(accountId, left);
+      else sending.delete(accountId);
+    };
+  }
 
   /** Writes down what a link did, for the account whose job it names. */
   async function byLink(c: Context<AuthEnv>, next: Next): Promise<void> {
@@ -298,7 +334,7 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
       "repr-digest": `sha-256=:${Uint8Array.fromHex(file.sha256).toBase64()}:`,
       ...(file.rows === null ? {} : { "x-row-count": String(file.rows) }),
     };
-    if (c.req.header("if-none-match") === etag) {
+    if (isKnown(c.req.header("if-none-match"), etag)) {
       return c.body(null, 304, { etag });
     }
     const ifRange = c.req.header("if-range");
@@ -331,26 +367,35 @@ export function exports(deps: Deps, reads: Reads): Hono<AuthEnv> {
  * Measures a file on its way.
  *
  * @param body The file.
- * @param tell Called once all of it has gone out, and not where somebody left amid it.
+ * @param tell Called once: with what has gone out when that is all of it, and with `null`
+ * where somebody left amid it, or it broke.
  */
 function measured(
   body: ReadableStream<Uint8Array>,
-  tell: (sent: SentFile) => void,
+  tell: (sent: SentFile | null) => void,
 ): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
   const hash = createHash("sha256");
   let bytes = 0;
-  return body.pipeThrough(
-    new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, controller) {
-        hash.update(chunk);
-        bytes += chunk.byteLength;
-        controller.enqueue(chunk);
-      },
-      flush() {
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await reader.read().catch((error) => {
+        tell(null);
+        throw error;
+      });
+      if (done) {
         tell({ bytes, sha256: hash.digest("hex") });
-      },
-    }),
-  );
+        return controller.close();
+      }
+      hash.update(value);
+      bytes += value.byteLength;
+      controller.enqueue(value);
+    },
+    cancel(reason) {
+      tell(null);
+      return reader.cancel(reason);
+    },
+  }, { highWaterMark: 0 });
 }
 
 /**

@@ -30,7 +30,7 @@ import {
 import { type AuthEnv, granting, mayRead, requires } from "./_auth.ts";
 import { readBytes } from "./_body.ts";
 import { AppError, type ErrorCode } from "./_errors.ts";
-import { exportJobOf, isOver, queueExport } from "./_exports.ts";
+import { exportJobOf, isOver, jobOrRefuse, queueExport } from "./_exports.ts";
 import { answerPage, Island, Page } from "./_page.tsx";
 import { zoneOf } from "./_reader.ts";
 import type { Reads } from "./_reads.ts";
@@ -166,7 +166,9 @@ export function exportForms(deps: Deps, reads: Reads): Hono<AuthEnv> {
         }
         default: {
           const change = doing.do === "again" ? retryExport : cancelExport;
-          const job = await change(sql, account_id, id, doing.job_id);
+          const job = jobOrRefuse(
+            await change(sql, account_id, id, doing.job_id),
+          );
           if (job === null) throw new AppError("export_not_found");
           return null;
         }

@@ -120,20 +120,17 @@ language plpgsql security definer
 set search_path = weir, pg_temp as $$
 declare
   workflow  int := (select w.workflow_id from workflow w where w.workflow_uuid = id and w.account_id = account);
-  open      int;
   kept      bigint;
   job       export_job;
 begin
   if workflow is null then
     return null;
   end if;
-  -- Two who ask at once must not both be the last.
-  perform pg_advisory_xact_lock(1464158549, account);
-  select count(*) filter (where j.status <> 'done' and not j.for_report), coalesce(sum(j.bytes), 0) into open, kept
-  from export_job j where j.account_id = account and j.status in ('queued', 'running', 'done');
-  if open >= open_max then
+  if open_exports(account) >= open_max then
     return json_build_object('refused', 'busy');
-  elsif kept >= bytes_max then
+  end if;
+  select coalesce(sum(j.bytes), 0) into kept from export_job j where j.account_id = account and j.status = 'done';
+  if kept >= bytes_max then
     return json_build_object('refused', 'full');
   end if;
   insert into export_job (account_id, workflow_id, user_id, request)
@@ -192,12 +189,32 @@ begin
   return read_export(account, id, job);
 end $$;
 
--- retry_export(account, id, job): queues a job that failed or was cancelled anew, with all its attempts before it.
--- Returns it as it is now; null without one.
-create or replace function retry_export(account int, id uuid, job uuid) returns json
-language plpgsql security definer
+-- open_exports(account): how many files are queued or being made for who asked for them, for as long as the
+-- transaction lasts: two who ask at once must not both be the last.
+create or replace function open_exports(account int) returns bigint
+language plpgsql
 set search_path = weir, pg_temp as $$
 begin
+  perform pg_advisory_xact_lock(1464158549, account);
+  return (
+    select count(*) from export_job j
+    where j.account_id = account and j.status in ('queued', 'running') and not j.for_report);
+end $$;
+
+-- retry_export(account, id, job, open_max): queues a job that failed or was cancelled anew, with all its attempts
+-- before it. Returns it as it is now; {refused: 'busy'} when the account has as many open; null without one.
+drop function if exists retry_export(int, uuid, uuid);
+create or replace function retry_export(account int, id uuid, job uuid, open_max int) returns json
+language plpgsql security definer
+set search_path = weir, pg_temp as $$
+declare
+  is_over  boolean := (
+    select j.status in ('failed', 'cancelled') from export_job j join workflow w using (workflow_id)
+    where j.job_id = job and w.workflow_uuid = id and w.account_id = account);
+begin
+  if is_over and open_exports(account) >= open_max then
+    return json_build_object('refused', 'busy');
+  end if;
   update export_job j set status = 'queued', attempts = 0, percent = 0, error = null, not_before = now(),
     started_at = null, finished_at = null
   from workflow w

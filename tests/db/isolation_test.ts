@@ -189,10 +189,16 @@ const OF_AN_ACCOUNT: Record<string, Call> = {
 };
 
 /** Functions of one export, which answer with it. */
-for (const name of ["read_export", "cancel_export", "retry_export"]) {
-  OF_AN_ACCOUNT[name] = async (sql, { account, workflow, exported }) =>
+for (
+  const [name, rest] of [
+    ["read_export", ""],
+    ["cancel_export", ""],
+    ["retry_export", ", 9"],
+  ]
+) {
+  OF_AN_ACCOUNT[name!] = async (sql, { account, workflow, exported }) =>
     (await sql.unsafe(
-      `select weir.${name}($1::int, $2::uuid, $3::uuid) as job`,
+      `select weir.${name}($1::int, $2::uuid, $3::uuid${rest}) as job`,
       [account, workflow, exported],
     )).filter(({ job }) => job !== null);
 }

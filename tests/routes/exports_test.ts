@@ -12,6 +12,7 @@ import {
   ATTRIBUTIONS,
   COMPARES,
   EXPORT_BYTES_MAX,
+  EXPORTS_AT_ONCE_MAX,
   EXPORTS_OPEN_MAX,
   GRANULARITIES,
   type TrendPoint,
@@ -336,6 +337,63 @@ dbTest(
   },
 );
 
+/** Executions without end, as far as the two between can hold. */
+async function makeEndless({ sql }: World): Promise<void> {
+  await sql.unsafe(`
+    drop function weir.export_executions;
+    create function weir.export_executions(account int, id uuid, filter jsonb, now timestamptz)
+    returns table (line text) language sql security definer set search_path = weir, pg_temp
+    as $$ select repeat('x', 1000) from generate_series(1, 40000) $$;
+    grant execute on function weir.export_executions to weir_web`);
+}
+
+dbTest(
+  "GET …/export lets no account take all that is sent at once",
+  async (world) => {
+    await put(world);
+    await makeEndless(world);
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      appWith(world).fetch,
+    );
+    const open = (method = "GET") =>
+      fetch(
+        `http://127.0.0.1:${server.addr.port}${EXPORT}?format=csv&rows=executions`,
+        { method, headers: { authorization: `Bearer ${world.key}` } },
+      );
+    // Whoever asks for the head alone has nothing sent.
+    for (let i = 0; i < 2 * EXPORTS_AT_ONCE_MAX; i++) {
+      const head = await open("HEAD");
+      strictEqual(head.status, 200);
+      match(head.headers.get("content-disposition")!, /csv/);
+    }
+    const readers = [];
+    for (let i = 0; i < EXPORTS_AT_ONCE_MAX; i++) {
+      const response = await open();
+      strictEqual(response.status, 200);
+      readers.push(response.body!.getReader());
+    }
+    const busy = await open();
+    strictEqual(busy.status, 429);
+    ok(Number(busy.headers.get("retry-after")) > 0);
+    strictEqual((await busy.json()).code, "exports_busy");
+    // One leaves, one reads to the end: there is room for as many.
+    await readers.pop()!.cancel();
+    for (const reader of readers.splice(0)) {
+      while (!(await reader.read()).done);
+    }
+    for (let i = 0; i < EXPORTS_AT_ONCE_MAX; i++) {
+      await until("there is room", async () => {
+        const response = await open();
+        if (response.status === 200) readers.push(response.body!.getReader());
+        else await response.body!.cancel();
+        return response.status === 200;
+      });
+    }
+    for (const reader of readers) await reader.cancel();
+  },
+);
+
 dbTest(
   "GET …/export leaves its connections as good as before, read whole",
   async (world) => {
@@ -432,6 +490,9 @@ dbTest(
     );
     const same = await part("", { "if-none-match": `"${file.sha256}"` });
     strictEqual(same.status, 304);
+    // As proxies that compress make of it, and among others.
+    const weak = { "if-none-match": `"other", W/"${file.sha256}"` };
+    strictEqual((await part("", weak)).status, 304);
 
     // The link opens it without a key, and no other, and not for ever.
     const link = new URL(file.download_url);
@@ -544,6 +605,27 @@ dbTest(
     const busy = await ask(world, request);
     assertProblem(busy, 429, "exports_busy");
     ok(Number(busy.headers.get("retry-after")) > 0);
+    // Nor by giving up and asking again.
+    const [job] = (await send(world, "GET", `${PATH}/exports`)).json.exports;
+    const path = `${PATH}/exports/${job.job_id}`;
+    await send(world, "DELETE", path);
+    const { json: last } = await ask(world, request);
+    strictEqual(last.status, "queued");
+    assertProblem(
+      await send(world, "POST", `${path}/retry`),
+      429,
+      "exports_busy",
+    );
+    strictEqual((await send(world, "GET", path)).json.status, "cancelled");
+    // What is under way already is told of, and not refused.
+    const same = await send(
+      world,
+      "POST",
+      `${PATH}/exports/${last.job_id}/retry`,
+    );
+    strictEqual(same.json.status, "queued");
+    await work(world);
+    strictEqual((await send(world, "POST", `${path}/retry`)).status, 202);
     await work(world);
     strictEqual((await ask(world, request)).status, 202);
     await world.sql`
