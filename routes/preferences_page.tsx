@@ -13,6 +13,7 @@ import type { Manifest } from "../islands/build.ts";
 import { zoneName } from "../islands/controls.tsx";
 import { PAGE_TEXT, TEXT } from "../islands/text.ts";
 import type { AuthEnv } from "./_auth.ts";
+import { readForm } from "./_body.ts";
 import { answerPage, Page, type PageDeps } from "./_page.tsx";
 import type { PreferenceStore } from "./_preferences.ts";
 import {
@@ -54,8 +55,11 @@ export function preferencesPage(
       return answerPage(c, <PreferencesPage {...props} />);
     })
     .post("/preferences", async (c) => {
-      const form = parsed(PreferencesForm, await c.req.parseBody());
-      const { back = "/preferences?saved", ...changed } = form;
+      const form = Object.fromEntries(await readForm(c.req.raw));
+      const { back = "/preferences?saved", ...changed } = parsed(
+        PreferencesForm,
+        form,
+      );
       const chosen = await store.change(
         c.get("viewer"),
         (present) => ({ ...present, ...changed }),

@@ -9,6 +9,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { THEMES } from "../db/schema.ts";
 import { refuseOtherSites } from "./_auth.ts";
+import { readForm } from "./_body.ts";
 import { BackPath, keepTheme } from "./_reader.ts";
 import type { Deps } from "./app.ts";
 
@@ -21,7 +22,8 @@ const ThemeForm = z.object({
 export function theme({ publicUrl }: Pick<Deps, "publicUrl">): Hono {
   return new Hono().post("/theme", async (c) => {
     refuseOtherSites(c, publicUrl);
-    const { theme, back } = ThemeForm.parse(await c.req.parseBody());
+    const form = Object.fromEntries(await readForm(c.req.raw));
+    const { theme, back } = ThemeForm.parse(form);
     keepTheme(c, theme, publicUrl);
     return c.redirect(back, 303);
   });

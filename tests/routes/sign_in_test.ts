@@ -178,3 +178,22 @@ dbTest("sessions and links are kept as hashes alone", async (world) => {
     }
   }
 });
+
+dbTest(
+  "forms of our pages are read to 16 KiB and no further, whoever sends them",
+  async (world) => {
+    const headers = {
+      ...await signIn(world),
+      ...SAME_ORIGIN,
+      "content-type": "application/x-www-form-urlencoded",
+    };
+    for (const path of ["/theme", "/preferences", "/sign-in"]) {
+      const answer = await send(world, "POST", path, {
+        key: null,
+        headers,
+        body: `theme=dark&token=${"x".repeat(16 * 1024)}`,
+      });
+      assertProblem(answer, 413, "payload_too_large", path);
+    }
+  },
+);
