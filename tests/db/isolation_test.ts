@@ -323,6 +323,12 @@ function webTest(name: string, test: (world: World) => Promise<void>): void {
 webTest(
   "weir_web reads and writes no table, view, materialized view or sequence",
   async ({ sql, web }) => {
+    // What is made later is no exception.
+    await sql`create table weir.later (n int)`;
+    await sql`create view weir.later_seen as select * from weir.later`;
+    await sql`select weir.make_partitions(${new Date(
+      NOW.getTime() + 365 * 86_400_000,
+    )}::timestamptz)`;
     const relations = await sql<{ name: string; relkind: string }[]>`
       select format('weir.%I', c.relname) as name, c.relkind from pg_class c
       where c.relnamespace = 'weir'::regnamespace and c.relkind in ('r', 'p', 'm', 'v', 'S')`;
