@@ -5,7 +5,7 @@
  */
 
 import postgres from "postgres";
-import { createLifeline, type Lifeline } from "./lifeline.ts";
+import { createLifeline, type Lifeline, reconnectSeconds } from "./lifeline.ts";
 import type { DatabaseRole } from "./roles.ts";
 
 /** A pool of connections, or one transaction of it. */
@@ -120,13 +120,4 @@ export function isOvertaken(thrown: unknown): boolean {
   const { code, message } = (thrown ?? {}) as Record<string, unknown>;
   return ["40P01", "55P03"].includes(String(code)) ||
     code === "XX000" && /^cache lookup failed/.test(String(message));
-}
-
-/**
- * How long a connection that was lost or refused waits before it tries again. All
- * connections of a pool count their failures together, so that the driver's own
- * 3^failures would be at its 20 s after a restart of Postgres that took one.
- */
-function reconnectSeconds(failures: number): number {
-  return Math.min(0.05 * 2 ** failures, 1);
 }

@@ -10,6 +10,11 @@
  * new ones go through. So where statements are cut off, what was sent longer ago than any
  * may take is given up too.
  *
+ * And Postgres may be there and refuse connections: it is full, or starting. The driver
+ * tries again without a pause where it has lost one amid a query before, and keeps the
+ * query that the connection was to be for until it has one. So connections that end soon
+ * are made ever slower, and while they do, what is not sent is given up.
+ *
  * @module
  */
 
@@ -27,6 +32,15 @@ const BEAT_MS = 500;
 
 /** What Postgres cuts off it tells of within this, ms. */
 const CUT_OFF_MS = 2_000;
+
+/** A connection that lives for less was refused: nothing of ours ends one so soon, ms. */
+const REFUSED_MS = 1_000;
+
+/** So long after the last refusal it is over: they come every second at least, ms. */
+const REFUSAL_OVER_MS = 3_000;
+
+/** What is not sent by then, while connections are refused, is given up, ms. */
+const UNSENT_MS_MAX = 4_000;
 
 /** `SSLRequest` of the protocol: anybody may ask, and is answered with one byte. */
 const ARE_YOU_THERE = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -65,7 +79,7 @@ interface Target {
 /** Watches over one pool. */
 export interface Lifeline {
   /** Makes the pool's connections; the driver's option `socket`. */
-  socket(target: Target): Socket;
+  socket(target: Target): Promise<Socket>;
   /**
    * @param sql The pool.
    * @returns The same; what is awaited of it is watched. Cursors and streams are not:
@@ -78,6 +92,7 @@ export interface Lifeline {
 
 /** Since when, ms of the process. */
 interface Wait {
+  beganAt: number;
   /** The query has waited, or Postgres last said that it is there. */
   silentSince: number;
   /** It is seen to be on its way; `undefined`: it is not yet. */
@@ -98,6 +113,9 @@ export function createLifeline(
   let target: Target | undefined;
   let hosts = 0;
   let isDown = false;
+  /** Connections that were refused, one after the other, and when the last one was. */
+  let refusals = 0;
+  let refusedAt = -Infinity;
   let isAsking = false;
   let hasEnded = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -106,6 +124,7 @@ export function createLifeline(
     timer = undefined;
     const [longest] = waiting.values();
     const silence = longest ? performance.now() - longest.silentSince : 0;
+    if (isRefused()) giveUpUnsent();
     if (anyIsLost()) giveUp();
     else if (!isAsking && (isDown || silence > SILENCE_MS)) ask();
     if (isDown || waiting.size > 0) schedule();
@@ -152,6 +171,42 @@ export function createLifeline(
     for (const socket of sockets) socket.destroy(new Unreachable());
   }
 
+  function isRefused(): boolean {
+    return performance.now() - refusedAt < REFUSAL_OVER_MS;
+  }
+
+  /** As above, it is rejected and not cancelled. */
+  function giveUpUnsent(): void {
+    const since = performance.now() - UNSENT_MS_MAX;
+    for (const [query, { beganAt }] of waiting) {
+      if (query.state === null && beganAt < since) {
+        query.reject(new Unreachable());
+      }
+    }
+  }
+
+  function noteEnd(openedAt: number): void {
+    const now = performance.now();
+    if (now - openedAt > REFUSED_MS || hasEnded) return;
+    refusals = isRefused() ? refusals + 1 : 1;
+    refusedAt = now;
+  }
+
+  async function open(to: Target): Promise<Socket> {
+    if (isRefused()) {
+      const ms = reconnectSeconds(refusals) * 1_000;
+      await new Promise((resolve) => setTimeout(resolve, ms));
+    }
+    const socket = openSocket(to, hosts++);
+    const openedAt = performance.now();
+    sockets.add(socket);
+    socket.once("close", () => {
+      sockets.delete(socket);
+      noteEnd(openedAt);
+    });
+    return socket;
+  }
+
   function arm(query: Query): void {
     if (query.executed) return;
     const problem = isDown
@@ -163,7 +218,8 @@ export function createLifeline(
       query.executed = true;
       return query.reject(problem);
     }
-    waiting.set(query, { silentSince: performance.now() });
+    const now = performance.now();
+    waiting.set(query, { beganAt: now, silentSince: now });
     const forget = () => waiting.delete(query);
     Promise.prototype.then.call(query, forget, forget);
     schedule();
@@ -182,10 +238,7 @@ export function createLifeline(
   return {
     socket(to) {
       target = to;
-      const socket = open(to, hosts++);
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
-      return socket;
+      return open(to);
     },
     state: () => ({ connections: sockets.size, waiting: waiting.size }),
     watch(sql) {
@@ -210,7 +263,18 @@ export function createLifeline(
   };
 }
 
-function open({ path, host, port }: Target, n: number): Socket {
+/**
+ * How long a connection that was lost or refused waits before it tries again. All
+ * connections of a pool count their failures together, so that the driver's own
+ * 3^failures would be at its 20 s after a restart of Postgres that took one.
+ *
+ * @param failures One after the other.
+ */
+export function reconnectSeconds(failures: number): number {
+  return Math.min(0.05 * 2 ** failures, 1);
+}
+
+function openSocket({ path, host, port }: Target, n: number): Socket {
   const i = n % host.length;
   const socket = path
     ? connect(path)
@@ -226,7 +290,7 @@ async function isThere(target: Target): Promise<boolean> {
 
 function asks(target: Target, n: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = open(target, n);
+  const socket = openSocket(target, n);
   const timer = setTimeout(() => resolve(false), PROBE_MS);
   socket.once("error", () => resolve(false));
   socket.once("close", () => resolve(false));

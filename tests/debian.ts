@@ -40,7 +40,7 @@ const PROGRAMS: Program[] = [
   },
   {
     tests:
-      /^tests\/(upstash_test|live_property_test|db\/bus_test|routes\/(cache|limit|preferences)_test)\.ts$/,
+      /^tests\/(upstash_test|live_property_test|db\/bus_test|faults\/redis_test|routes\/(cache|limit|preferences)_test)\.ts$/,
     names: ["redis-server"],
     package: "redis-server",
     variable: "REDIS_PATH",

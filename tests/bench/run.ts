@@ -7,7 +7,7 @@
  * the others have a fiftieth of that each. With 1,000,000 there are some 10 million events,
  * built in ten minutes on two cores.
  *
- * Alone: `--page` measures the page in Chromium, `--edge` kept answers, `--streams` viewers,
+ * Alone: `--costs` measures what tests/scale/capacity.ts plans by, `--page` measures the page in Chromium, `--edge` kept answers, `--streams` viewers,
  * `--exports` files (of a past of which nine tenths are copies, so that a million is there
  * in minutes). `--soak N` watches 500 viewers for N minutes (60), `--fuzz` sends 20,000
  * requests that nobody thought of.
@@ -29,6 +29,7 @@ import { fold } from "../../db/events.ts";
 import { migrate } from "../../db/migrate.ts";
 import { SCOPES, WorkflowDefinition } from "../../db/schema.ts";
 import { putWorkflow } from "../../db/workflows.ts";
+import { benchCosts } from "./costs.ts";
 import { benchEdge } from "./edge.ts";
 import { benchExports, makeTwins } from "./exports.ts";
 import { benchFold } from "./fold.ts";
@@ -94,6 +95,7 @@ async function main(): Promise<void> {
     args: Deno.args,
     options: {
       executions: { type: "string", default: "200000" },
+      costs: { type: "boolean", default: false },
       page: { type: "boolean", default: false },
       edge: { type: "boolean", default: false },
       fuzz: { type: "boolean", default: false },
@@ -118,6 +120,7 @@ async function main(): Promise<void> {
     if (values.soak !== undefined) {
       return await soakStreams(bench, Number(values.soak || 60));
     }
+    if (values.costs) return await benchCosts(bench);
     if (values.edge) return await benchEdge(bench);
     if (values.streams) return await benchStreams(bench);
     if (values.page) {

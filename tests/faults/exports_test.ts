@@ -8,6 +8,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { fold, recordEvents } from "../../db/events.ts";
 import { randomOf } from "../../workers/_random.ts";
+import { auditCommand } from "../../workers/audit.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
 import { journeyOf } from "../journeys.ts";
 import { put, send, WORKFLOW } from "../routes/_requests.ts";
@@ -26,6 +27,7 @@ function startWorker({ database_url }: World, TMPDIR: string) {
     stderr: "null",
   }).spawn();
   return {
+    process,
     async [Symbol.asyncDispose]() {
       try {
         process.kill("SIGKILL");
@@ -33,6 +35,28 @@ function startWorker({ database_url }: World, TMPDIR: string) {
       await process.status;
     },
   };
+}
+
+/** Somebody has reported what the files are of. */
+async function report(world: World): Promise<void> {
+  const { sql } = world;
+  await put(world);
+  const random = randomOf("killed exports");
+  const events = Array.from(
+    { length: EXECUTIONS },
+    (_, i) =>
+      journeyOf(random, WORKFLOW, `x${i}`, NOW.getTime() - (i + 1) * 600_000),
+  );
+  await recordEvents(sql, world.account.account_id, events.flat());
+  while (await fold(sql) > 0);
+}
+
+async function isAudited({ snapshots }: World): Promise<void> {
+  const drift: string[] = [];
+  ok(
+    await auditCommand(snapshots, (line) => drift.push(line), new Date()),
+    drift.join("\n"),
+  );
 }
 
 /** Where workers keep what they need not keep. */
@@ -82,16 +106,7 @@ async function speedUpKeeping({ sql }: World): Promise<void> {
 
 dbTest("a file is finished once, whoever is killed amid it", async (world) => {
   const { sql } = world;
-  await put(world);
-  const random = randomOf("killed exports");
-  const events = Array.from(
-    { length: EXECUTIONS },
-    (_, i) =>
-      journeyOf(random, WORKFLOW, `x${i}`, NOW.getTime() - (i + 1) * 600_000),
-  );
-  await recordEvents(sql, world.account.account_id, events.flat());
-  while (await fold(sql) > 0);
-
+  await report(world);
   const ask = async (json: object) =>
     (await send(world, "POST", PATH, { json })).json.job_id as string;
   const job = async (id: string) =>
@@ -154,4 +169,60 @@ dbTest("a file is finished once, whoever is killed amid it", async (world) => {
   const kept = await sql<{ job_id: string }[]>`
     select distinct job_id, attempt from weir.export_chunk order by job_id`;
   deepStrictEqual(kept.map(({ job_id }) => job_id), [csv, pdf].sort());
+  await isAudited(world);
 });
+
+dbTest(
+  "a file is finished once, though a worker that was frozen past its lease goes on with it",
+  async (world) => {
+    const { sql } = world;
+    await report(world);
+    const ask = async () => {
+      const json = { format: "csv", rows: "executions" };
+      return (await send(world, "POST", PATH, { json })).json.job_id as string;
+    };
+    const job = async (id: string) =>
+      (await send(world, "GET", `${PATH}/${id}`)).json;
+    const isDone = (id: string) =>
+      until("it is done", async () => (await job(id)).status === "done");
+    await using temporary = await makeTemporary();
+    const { folder } = temporary;
+    const first = await ask();
+    await slowDown(world);
+    await using frozen = startWorker(world, folder);
+    await until(
+      "it writes",
+      async () => (await job(first)).status === "running",
+    );
+    frozen.process.kill("SIGSTOP");
+    // As if the time of the lease had passed.
+    await sql`update weir.export_job set lease_until = now()`;
+    await speedUp(world);
+    {
+      await using _awake = startWorker(world, folder);
+      await isDone(first);
+    }
+    const before = await job(first);
+    strictEqual(before.attempts, 2);
+    frozen.process.kill("SIGCONT");
+    // It has found out that the file is another's when it takes the next.
+    const next = await ask();
+    await isDone(next);
+    const after = await job(first);
+    deepStrictEqual(
+      [after.file, after.attempts, after.finished_at],
+      [before.file, before.attempts, before.finished_at],
+    );
+    for (const id of [first, next]) {
+      const { text } = await send(world, "GET", `${PATH}/${id}/download`);
+      const { file } = await job(id);
+      strictEqual(createHash("sha256").update(text).digest("hex"), file.sha256);
+      strictEqual(text.split("\r\n").length, file.rows + 2);
+    }
+    await sql`select weir.expire_exports(now())`;
+    const kept = await sql<{ job_id: string; n: number }[]>`
+      select job_id, count(distinct attempt)::int as n from weir.export_chunk group by 1`;
+    deepStrictEqual(kept.map(({ n }) => n), [1, 1]);
+    await isAudited(world);
+  },
+);

@@ -6,11 +6,10 @@
  * @module
  */
 
-import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { ok, rejects, strictEqual } from "node:assert/strict";
 import { createAccount, createKey } from "../../db/access.ts";
 import { connect } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
-import { toAppError } from "../../routes/_errors.ts";
 import { dbTest, type Server, startServer, until } from "../harness.ts";
 import {
   check,
@@ -110,32 +109,60 @@ dbTest(
 );
 
 dbTest(
-  "a Postgres without a connection left is an outage, until it has one",
+  "main start answers 503 while Postgres has no connection left, and goes on when it has",
   async (world) => {
-    const { sql } = world;
+    const { sql, key } = world;
     const role = `weir_full_${crypto.randomUUID().slice(0, 8)}`;
-    await sql.unsafe(
-      `create role ${role} login password 'x' connection limit 0`,
-    );
+    // All that the owner may, but for being a superuser, whom no limit holds.
+    await sql.unsafe(`
+      create role ${role} login password 'x' in role weir, weir_web, weir_work`);
     const url = new URL(world.database_url);
     url.username = role;
     url.password = "x";
-    const client = connect(url.href, { max: 4, statementTimeoutMs: 5_000 });
+    const limit = async (connections: number) => {
+      await sql.unsafe(`alter role ${role} connection limit ${connections}`);
+      await sql`
+        select pg_terminate_backend(pid) from pg_stat_activity where usename = ${role}`;
+    };
     try {
-      const asked = Array.from({ length: 8 }, () => client`select 1`);
-      for (const one of await Promise.allSettled(asked)) {
-        strictEqual(one.status, "rejected");
-        const { reason } = one as PromiseRejectedResult;
-        strictEqual(toAppError(reason).code, "unavailable", reason);
+      await using server = await startServer({ DATABASE_URL: url.href });
+      const ledger = newLedger();
+      let n = 0;
+      const burst = () =>
+        Promise.all(Array.from(
+          { length: 12 },
+          () => report(server, key, ledger, [enrolment(`e${n++}`)]),
+        ));
+      await burst();
+      strictEqual(ledger.acknowledged.size, 12);
+      for (const left of [0, 3]) {
+        ledger.slowestMs = 0;
+        await limit(left);
+        await burst();
+        await burst();
+        ok(ledger.slowestMs < ANSWER_MS_MAX, `${left}: ${ledger.slowestMs} ms`);
+        if (left === 0) strictEqual(ledger.statuses.get(503)! >= 12, true);
+        await limit(-1);
+        const over = performance.now();
+        await until(
+          "it takes events",
+          async () =>
+            (await report(server, key, ledger, [enrolment(`e${n++}`)]))
+              .status === 202,
+          RECOVERY_MS_MAX / 1_000,
+        );
+        console.info(
+          `${left} connections: slowest answer ${
+            Math.round(ledger.slowestMs)
+          } ms, well after ${
+            Math.round(performance.now() - over)
+          } ms, answers ${JSON.stringify([...ledger.statuses])}`,
+        );
       }
-      await sql.unsafe(`alter role ${role} connection limit 4`);
-      await until(
-        "there is room",
-        () => client`select 1`.then(() => true, () => false),
-        RECOVERY_MS_MAX / 1_000,
-      );
+      await check(world, ledger);
+      server.process.kill("SIGTERM");
+      strictEqual((await server.process.status).code, 0);
     } finally {
-      await client.end({ timeout: 1 });
       await sql.unsafe(`drop role ${role}`);
     }
   },
@@ -272,28 +299,52 @@ dbTest("a worker that is frozen holds up nobody", async (world) => {
 });
 
 dbTest(
-  "a transaction that writes for long holds up nobody's events",
+  "a transaction that writes for long holds up nobody's events but those that it reports too",
   async (world) => {
-    const { sql, account } = world;
-    const record = (client: Pick<typeof sql, "unsafe">, id: string) =>
-      client.unsafe("select weir.record($1, $2::text::jsonb)", [
-        account.account_uuid,
-        JSON.stringify(enrolment(id)),
-      ]);
-    const folded = async () => {
-      while (await fold(sql) > 0);
-      const [row] = await sql`
-      select coalesce(sum(enrolled), 0)::int as enrolled
-      from weir.workflow_rollup where grain = 'day'`;
-      return row!.enrolled;
+    const { sql, account, key, database_url } = world;
+    await using server = await startServer({ DATABASE_URL: database_url });
+    const ledger = newLedger();
+    const send = (event: Record<string, unknown>) =>
+      report(server, key, ledger, [event]);
+    const counted = async () => {
+      const [row] = await sql<[{ enrolled: number }]>`
+        select coalesce(sum(enrolled), 0)::int as enrolled
+        from weir.workflow_rollup where grain = 'day'`;
+      return row.enrolled;
     };
-    await record(sql, "before");
+    strictEqual((await send(enrolment("before"))).status, 202);
+    const both = enrolment("both");
+    let repeat: Promise<Response> | undefined;
     await sql.begin(async (tx) => {
-      await record(tx, "open");
-      for (let n = 0; n < 5; n++) await record(sql, `beside ${n}`);
-      deepStrictEqual(await folded(), 6, "what is committed counts");
+      for (const event of [both, enrolment("open")]) {
+        await tx`select weir.record(${account.account_uuid}, ${
+          JSON.stringify(event)
+        }::text::jsonb)`;
+        ledger.acknowledged.add(event.id as string);
+      }
+      // Whether it is a duplicate is not known before the transaction ends.
+      repeat = send(both);
+      await until("it waits", async () => {
+        const [row] = await sql`
+          select count(*)::int as waiting from pg_stat_activity
+          where datname = current_database() and wait_event = 'transactionid'`;
+        return row!.waiting === 1;
+      });
+      for (let n = 0; n < 20; n++) {
+        strictEqual((await send(enrolment(`beside ${n}`))).status, 202);
+      }
+      await until(
+        "what is committed counts",
+        async () => await counted() === 21,
+      );
     });
-    deepStrictEqual(await folded(), 7, "and what was open, afterwards");
+    strictEqual((await repeat!).status, 202);
+    await until(
+      "and what was open, afterwards",
+      async () => await counted() === 23,
+    );
+    strictEqual(ledger.acknowledged.size, 23);
+    await check(world, ledger);
   },
 );
 

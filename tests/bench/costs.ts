@@ -1,0 +1,141 @@
+/**
+ * What capacity is planned by: computing of the database's own, and bytes, by the unit.
+ * Computing is told by Linux of the one process of Postgres that does it, so that what
+ * else a machine is at does not matter. `deno task bench --costs --executions 40000`.
+ *
+ * @module
+ */
+
+import { fold, recordEvents } from "../../db/events.ts";
+import { refreshAll } from "../../db/jobs.ts";
+import { readLive, readRevisions } from "../../db/live.ts";
+import { randomOf } from "../../workers/_random.ts";
+import { journeyOf } from "../journeys.ts";
+import { copyDays, makeHistory } from "./history.ts";
+import { lastDays } from "./reads.ts";
+import type { Bench } from "./run.ts";
+
+/** What `/proc` counts time in, ms. */
+const TICK_MS = 10;
+
+const RECORDED = 20_000;
+const BATCH_EVENTS = 1_000;
+const READS = 100;
+
+/** Days of the ranges that are read. */
+const RANGES = [7, 30, 90];
+
+/** Costs of capacity.ts, one after the other. */
+export async function benchCosts(bench: Bench): Promise<void> {
+  const { sql, account, busy, executions, report } = bench;
+  if (Deno.build.os !== "linux") {
+    throw new Error("Cannot measure: only Linux has /proc");
+  }
+  const [{ pid }] = await sql<[{ pid: number }]>`
+    select pg_backend_pid() as pid`;
+  /** Ms of computing of the session's process so far. */
+  async function computed(): Promise<number> {
+    const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+    // What comes before may have spaces in it.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  }
+  async function costOf(
+    units: number,
+    act: () => Promise<unknown>,
+  ): Promise<number> {
+    const before = await computed();
+    await act();
+    return (await computed() - before) / units;
+  }
+
+  const span = { from: 0, until: executions, of: executions };
+  await makeHistory(sql, busy.id, { ...span, endsAt: bench.endsAt });
+  while (await fold(sql, 200_000) > 0);
+  await copyDays(sql, bench.endsAt);
+  await sql.unsafe("vacuum analyze");
+  await reportBytes(bench);
+
+  const random = randomOf("costs");
+  const events = Array.from(
+    { length: RECORDED / 5 },
+    (_, n) =>
+      journeyOf(random, busy.uuid, `cost-${n}`, Date.now() - 86_400_000 * 3),
+  )
+    .flat().slice(0, RECORDED);
+  const batches = Array.from(
+    { length: Math.floor(events.length / BATCH_EVENTS) },
+    (_, n) => events.slice(n * BATCH_EVENTS, (n + 1) * BATCH_EVENTS),
+  );
+  const recorded = batches.length * BATCH_EVENTS;
+  const record_ms = await costOf(recorded, async () => {
+    for (const batch of batches) {
+      await recordEvents(sql, account.account_id, batch);
+    }
+  });
+  const fold_ms = await costOf(recorded, async () => {
+    while (await fold(sql) > 0);
+  });
+  for (
+    const [name, ms] of [["recording", record_ms], [
+      "folding",
+      fold_ms,
+    ]] as const
+  ) {
+    report({ name: `${name}, events a core`, value: 1_000 / ms, unit: "/s" });
+  }
+
+  for (const state of ["views behind a day", "views fresh"]) {
+    if (state === "views fresh") await refreshAll(sql);
+    for (const days of RANGES) {
+      const ms = await costOf(READS, async () => {
+        for (let n = 0; n < READS; n++) {
+          await readLive(
+            sql,
+            account.account_id,
+            busy.uuid,
+            lastDays(days),
+            new Date(),
+          );
+        }
+      });
+      report({
+        name: `a stream's read of ${days} days, ${state}`,
+        value: ms,
+        unit: "ms",
+      });
+    }
+  }
+  const revision_ms = await costOf(READS * 100, async () => {
+    for (let n = 0; n < READS * 100; n++) {
+      await readRevisions(sql, [busy.uuid], new Date());
+    }
+  });
+  report({ name: "a revision, asked alone", value: revision_ms, unit: "ms" });
+}
+
+async function reportBytes({ sql, report }: Bench): Promise<void> {
+  const [row] = await sql<[{ events: number; executions: number }]>`
+    select (select count(*) from weir.event)::int as events,
+      (select count(*) from weir.execution)::int as executions`;
+  const bytes = async (pattern: string) => {
+    const [found] = await sql<[{ bytes: number }]>`
+      select sum(pg_total_relation_size(oid))::float8 as bytes from pg_class
+      where relnamespace = 'weir'::regnamespace and relkind = 'r' and relname ~ ${pattern}`;
+    return found.bytes;
+  };
+  const [event, key, execution] = [
+    await bytes("^event_\\d"),
+    await bytes("^event_key"),
+    await bytes("^(execution|parked)"),
+  ];
+  for (
+    const [name, value] of [
+      ["events an execution", row.events / row.executions],
+      ["an event", event / row.events],
+      ["its key", key / row.events],
+      ["an execution", execution / row.executions],
+      ["all of it, an event", (event + key + execution) / row.events],
+    ] as const
+  ) report({ name: `bytes: ${name}`, value, unit: "B" });
+}
