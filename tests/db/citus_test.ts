@@ -6,11 +6,16 @@
  */
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { createAccount } from "../../db/access.ts";
+import { createAccount, findAccount } from "../../db/access.ts";
 import { connect, type Sql } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
+import { listExecutions } from "../../db/executions.ts";
+import { refreshAll } from "../../db/jobs.ts";
+import { readLive } from "../../db/live.ts";
 import { migrate } from "../../db/migrate.ts";
-import { dbTest } from "../harness.ts";
+import { AnalyticsQuery, ExecutionsQuery } from "../../db/schema.ts";
+import { auditCommand } from "../../workers/audit.ts";
+import { dbTest, type World } from "../harness.ts";
 
 const SCRIPT = await Deno.readTextFile(
   new URL("../../db/citus.sql", import.meta.url),
@@ -43,37 +48,57 @@ async function place(sql: Sql): Promise<Placement[]> {
   return [...await sql<Placement[]>`select * from public.placed`];
 }
 
-/** An enrolment by SQL, and what is counted of it. */
-async function countOne(owner: Sql, work: Sql): Promise<number> {
-  const { account_uuid } = await createAccount(owner, "Spread", "UTC");
-  const workflow = crypto.randomUUID();
-  const event = {
-    workflow_id: workflow,
-    execution_id: crypto.randomUUID(),
-    contact_id: "ada",
-    occurred_at: new Date().toISOString(),
-  };
-  await owner`
-    select weir.record(${account_uuid}, ${
-    owner.json({ ...event, id: "1", type: "execution.enrolled", source: "api" })
-  }), weir.record(${account_uuid}, ${
-    owner.json({
-      ...event,
-      id: "2",
-      type: "step.entered",
-      step_id: crypto.randomUUID(),
-    })
-  })`;
+/** Events by SQL, folded, refreshed, read in every way and audited: what is counted of them. */
+async function useAll(
+  { sql, work, snapshots }: Pick<World, "sql" | "work" | "snapshots">,
+): Promise<void> {
+  const { account_uuid } = await createAccount(sql, "Spread", "UTC");
+  const { account_id } = (await findAccount(sql, account_uuid))!;
+  const workflows = Array.from({ length: 5 }, () => crypto.randomUUID());
+  const step_id = crypto.randomUUID();
+  for (const workflow_id of workflows) {
+    const event = {
+      workflow_id,
+      execution_id: crypto.randomUUID(),
+      contact_id: "ada",
+      occurred_at: new Date().toISOString(),
+    };
+    const record = (more: Record<string, string>) =>
+      sql`select weir.record(${account_uuid}, ${
+        sql.json({ ...event, ...more })
+      })`;
+    await record({ id: "1", type: "execution.enrolled", source: "api" });
+    await record({ id: "2", type: "step.entered", step_id });
+    await record({ id: "2", type: "step.entered", step_id });
+  }
   while (await fold(work) > 0);
-  const [row] = await owner`
-    select sum(r.enrolled)::int as enrolled from weir.workflow_rollup r join weir.workflow using (workflow_id)
-    where workflow_uuid = ${workflow} and grain = 'day'`;
-  return row!.enrolled;
+  await refreshAll(work);
+  const today = new Date().toISOString().slice(0, 10);
+  const query = AnalyticsQuery.parse({ start_date: today, end_date: today });
+  for (const id of workflows) {
+    const live = await readLive(work, account_id, id, query, new Date());
+    strictEqual(live!.analytics.summary.total_enrolled, 1);
+    strictEqual(live!.funnel.funnel_steps[0]!.entered, 1);
+    const list = await listExecutions(
+      work,
+      account_id,
+      id,
+      ExecutionsQuery.parse({}),
+      new Date(),
+    );
+    strictEqual(list!.executions.length, 1);
+  }
+  const drift: string[] = [];
+  ok(
+    await auditCommand(snapshots, (line) => drift.push(line), new Date()),
+    drift.join("\n"),
+  );
 }
 
 dbTest(
   "db/citus.sql places every table once, as keys, foreign keys and triggers allow",
-  async ({ sql, work }) => {
+  async (world) => {
+    const { sql } = world;
     const placed = await place(sql);
     const spread = placed.filter(({ by }) => by !== null);
     const everywhere = placed.filter(({ by }) => by === null)
@@ -130,7 +155,8 @@ dbTest(
       union all select 'rule ' || rulename from pg_rewrite join pg_class c on c.oid = ev_class
       where relkind in ('r', 'p') and relnamespace = 'weir'::regnamespace`;
     deepStrictEqual([...bad], []);
-    strictEqual(await countOne(sql, work), 1, "one node counts as before");
+    // One node counts as before.
+    await useAll(world);
   },
 );
 
@@ -142,16 +168,18 @@ Deno.test({
   async fn() {
     const options = { max: 2, statementTimeoutMs: 60_000 };
     const sql = connect(CITUS_URL!, options);
-    const work = connect(CITUS_URL!, { ...options, role: "weir_work" });
+    const worker = { ...options, role: "weir_work" } as const;
+    const work = connect(CITUS_URL!, worker);
+    const snapshots = connect(CITUS_URL!, { ...worker, snapshots: true });
     try {
       await migrate(sql);
       await sql.begin((tx) => tx.unsafe(SCRIPT));
       const [row] = await sql`
         select count(distinct colocationid)::int as groups from pg_dist_partition where partmethod = 'h'`;
       strictEqual(row!.groups, 1);
-      strictEqual(await countOne(sql, work), 1);
+      await useAll({ sql, work, snapshots });
     } finally {
-      await Promise.all([sql.end(), work.end()]);
+      await Promise.all([sql.end(), work.end(), snapshots.end()]);
     }
   },
 });

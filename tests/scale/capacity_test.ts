@@ -1,5 +1,12 @@
 import { ok, strictEqual } from "node:assert/strict";
-import { capacityTable, COSTS, curve, LOADS, simulate } from "./capacity.ts";
+import {
+  capacityTable,
+  COSTS,
+  costsTable,
+  curve,
+  LOADS,
+  simulate,
+} from "./capacity.ts";
 
 const BILLION = { events: 1e9, accounts: 10_000, viewers: 100_000 };
 
@@ -32,7 +39,7 @@ Deno.test("simulate() has events wait where workers are too few", () => {
   ok(simulate(huge, COSTS, 1).wait_seconds_max > 3_600);
 });
 
-Deno.test("docs/scaling.md has the table that simulate() makes", async () => {
+Deno.test("docs/scaling.md has the costs that simulate() goes by, and the table that it makes", async () => {
   const doc = await Deno.readTextFile(
     new URL("../../docs/scaling.md", import.meta.url),
   );
@@ -40,5 +47,6 @@ Deno.test("docs/scaling.md has the table that simulate() makes", async () => {
   const text = doc.replaceAll(/ +/g, " ");
   const lines = capacityTable();
   strictEqual(lines.length, LOADS.length);
-  for (const line of lines) ok(text.includes(line), line);
+  strictEqual(costsTable().length, Object.keys(COSTS).length);
+  for (const line of [...costsTable(), ...lines]) ok(text.includes(line), line);
 });
