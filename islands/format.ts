@@ -57,10 +57,10 @@ export function formatHeadline(value: number): string {
  * A count for a chart's axis, where room is short.
  *
  * @param value A count.
- * @returns E.g. `9,500` or `12.5K`.
+ * @returns E.g. `500` or `12.5K`; the ticks of one axis end alike.
  */
 export function formatTick(value: number): string {
-  return value < 10_000 ? formatCount(value) : compact.format(value);
+  return compact.format(value);
 }
 
 /**

@@ -24,8 +24,9 @@ Deno.test("formatHeadline() shortens from ten million on", () => {
   strictEqual(formatHeadline(12_345_678), "12.35M");
 });
 
-Deno.test("formatTick() shortens from ten thousand on", () => {
-  strictEqual(formatTick(9_500), "9,500");
+Deno.test("formatTick() shortens thousands", () => {
+  strictEqual(formatTick(500), "500");
+  strictEqual(formatTick(9_500), "9.5K");
   strictEqual(formatTick(12_500), "12.5K");
 });
 
