@@ -57,6 +57,10 @@ export interface PrinterOptions {
   chromiumPath?: string;
   /** Instead: a browser elsewhere, `ws://` or `wss://`. */
   chromiumUrl?: string;
+  /** Default: {@linkcode DEADLINE_MS}. */
+  deadlineMs?: number;
+  /** Default: {@linkcode PRINTS_MAX}. */
+  printsMax?: number;
 }
 
 /** Prints. */
@@ -72,12 +76,21 @@ export interface Printer {
   close(): Promise<void>;
 }
 
-/** A browser, and what it has done. */
+/** A browser that is there. */
 interface Press {
   browser: Browser;
-  prints: number;
   /** Where it keeps what it need not keep. */
   folder: Folder | null;
+}
+
+/** A browser that is started, and what it has to do. */
+interface Job {
+  press: Promise<Press>;
+  /** Pages that it was given. */
+  prints: number;
+  /** Of those, pages that are not out yet. */
+  printing: number;
+  isEnded: boolean;
 }
 
 /**
@@ -85,12 +98,16 @@ interface Press {
  * @returns A printer that starts it when it is first needed.
  */
 export function createPrinter(options: PrinterOptions): Printer {
-  let press: Promise<Press> | null = null;
+  const { printsMax = PRINTS_MAX, deadlineMs = DEADLINE_MS } = options;
+  /** The one that pages are given to; others may still be at their last. */
+  let current: Job | null = null;
   let printing = 0;
   let idle: ReturnType<typeof setTimeout> | undefined;
   const waiting: (() => void)[] = [];
+  const closing = new Set<Promise<void>>();
 
   async function take(): Promise<void> {
+    clearTimeout(idle);
     if (printing >= PAGES_MAX) {
       await new Promise<void>((resolve) => waiting.push(resolve));
     } else printing += 1;
@@ -98,47 +115,61 @@ export function createPrinter(options: PrinterOptions): Printer {
 
   function give(): void {
     const next = waiting.shift();
-    if (next) next();
-    else printing -= 1;
+    if (next) return next();
+    printing -= 1;
+    if (printing > 0) return;
+    idle = setTimeout(close, IDLE_MS);
+    Deno.unrefTimer(idle);
   }
 
-  async function ready(): Promise<Press> {
-    clearTimeout(idle);
-    const current = await (press ??= open(options));
-    if (current.browser.connected && current.prints < PRINTS_MAX) {
-      return current;
-    }
-    drop(current);
-    return await (press ??= open(options));
+  function begin(): Job {
+    const job: Job = {
+      press: open(options),
+      prints: 0,
+      printing: 0,
+      isEnded: false,
+    };
+    // One that ends by itself is given nothing more.
+    job.press.then(({ browser }) =>
+      browser.once("disconnected", () => dismiss(job))
+    ).catch(() => dismiss(job));
+    return job;
   }
 
-  /** Leaves a browser; its last page may still be printed. */
-  function drop(old: Press): void {
-    press?.then((current) => {
-      if (current === old) press = null;
-    });
-    press = null;
-    shut(old);
+  /** Gives a browser nothing more. */
+  function dismiss(job: Job): void {
+    if (job === current) current = null;
+  }
+
+  function end(job: Job): void {
+    dismiss(job);
+    if (job.isEnded) return;
+    job.isEnded = true;
+    const closed = job.press.then(shut, () => {});
+    closing.add(closed);
+    closed.finally(() => closing.delete(closed));
   }
 
   async function printOnce(
     html: string,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    let used: Press;
+    const job = current ??= begin();
+    job.printing += 1;
+    job.prints += 1;
+    if (job.prints >= printsMax) dismiss(job);
     try {
-      used = await ready();
-    } catch (error) {
-      press = null;
-      throw error;
-    }
-    used.prints += 1;
-    try {
-      return await withDeadline(printPage(used.browser, html), signal);
+      const printed = job.press.then(({ browser }) =>
+        printPage(browser, html, deadlineMs)
+      );
+      return await withDeadline(printed, signal, deadlineMs);
     } catch (error) {
       // Hung or gone: the next try has a browser of its own.
-      drop(used);
+      end(job);
       throw error;
+    } finally {
+      job.printing -= 1;
+      if (job !== current && job.printing === 0) end(job);
     }
   }
 
@@ -158,9 +189,6 @@ export function createPrinter(options: PrinterOptions): Printer {
         });
       } finally {
         give();
-        clearTimeout(idle);
-        idle = setTimeout(close, IDLE_MS);
-        Deno.unrefTimer(idle);
       }
     },
     close,
@@ -168,9 +196,8 @@ export function createPrinter(options: PrinterOptions): Printer {
 
   async function close(): Promise<void> {
     clearTimeout(idle);
-    const current = press;
-    press = null;
-    await current?.then(shut, () => {});
+    if (current) end(current);
+    await Promise.all(closing);
   }
 }
 
@@ -185,7 +212,7 @@ async function open(options: PrinterOptions): Promise<Press> {
         cause,
       });
     });
-    return { browser, prints: 0, folder: null };
+    return { browser, folder: null };
   }
   const executablePath = options.chromiumPath ?? await findBrowser();
   await sweep().catch(() => {});
@@ -201,7 +228,12 @@ async function open(options: PrinterOptions): Promise<Press> {
       timeout: LAUNCH_MS_MAX,
       protocolTimeout: DEADLINE_MS,
     });
-    return { browser, prints: 0, folder };
+    // It hears no more of its pipes once the browser is gone, and that one of them broke
+    // would end us (25.16.0).
+    for (const pipe of browser.process()?.stdio ?? []) {
+      pipe?.on("error", () => {});
+    }
+    return { browser, folder };
   } catch (cause) {
     await removeFolder(folder);
     throw new PrintError("Cannot print: the browser does not start", { cause });
@@ -277,12 +309,16 @@ function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
-async function printPage(browser: Browser, html: string): Promise<Uint8Array> {
+async function printPage(
+  browser: Browser,
+  html: string,
+  timeout: number,
+): Promise<Uint8Array> {
   const context = await browser.createBrowserContext();
   try {
     const page = await context.newPage();
     await isolate(page);
-    await page.setContent(html, { waitUntil: "load", timeout: DEADLINE_MS });
+    await page.setContent(html, { waitUntil: "load", timeout });
     return await page.pdf({
       format: "A4",
       printBackground: true,
@@ -293,7 +329,7 @@ async function printPage(browser: Browser, html: string): Promise<Uint8Array> {
       headerTemplate: "<span></span>",
       footerTemplate: FOOTER,
       margin: { top: "14mm", bottom: "18mm", left: "14mm", right: "14mm" },
-      timeout: DEADLINE_MS,
+      timeout,
     });
   } finally {
     await context.close().catch(() => {});
@@ -318,11 +354,12 @@ async function isolate(page: Page): Promise<void> {
 async function withDeadline<T>(
   work: Promise<T>,
   signal: AbortSignal,
+  deadlineMs: number,
 ): Promise<T> {
   const late = new AbortController();
   const timer = setTimeout(
     () => late.abort(new Error("Cannot wait longer for the page")),
-    DEADLINE_MS,
+    deadlineMs,
   );
   try {
     return await unlessAborted(AbortSignal.any([signal, late.signal]), work);

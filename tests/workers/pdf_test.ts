@@ -23,6 +23,7 @@ import { renderReport } from "../../routes/report.tsx";
 import { PrintError } from "../../workers/export.ts";
 import { createPrinter, type Printer } from "../../workers/pdf.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
+import { send } from "../routes/_requests.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 const GOAL = "33333333-3333-4333-8333-333333333333";
@@ -318,14 +319,11 @@ printerTest(
 
 printerTest("createPrinter() survives its browser", async (_world, printer) => {
   const page = "<!doctype html><title>x</title><h1>Report</h1>";
-  const before = new Set(await children());
   await printer.print(page, NEVER);
   const printing = [1, 2, 3].map(() => printer.print(page, NEVER));
-  for (const pid of (await children()).filter((pid) => !before.has(pid))) {
-    try {
-      Deno.kill(pid, "SIGKILL");
-    } catch { /* gone with its parent */ }
-  }
+  const killed = await children();
+  strictEqual(killed.length, 1);
+  Deno.kill(killed[0]!, "SIGKILL");
   for (const pdf of await Promise.all(printing)) {
     strictEqual(new TextDecoder().decode(pdf.subarray(0, 5)), "%PDF-");
   }
@@ -337,12 +335,66 @@ printerTest("createPrinter() survives its browser", async (_world, printer) => {
   await printer.close();
   await until(
     "no browser is left",
-    async () => (await children()).every((pid) => before.has(pid)),
+    async () => (await children()).length === 0,
   );
   const none = createPrinter({ chromiumPath: "/none" });
   await rejects(none.print(page, NEVER), PrintError);
   deepStrictEqual(await none.close(), undefined);
 });
+
+dbTest("a browser that hangs costs one retry and is gone", async () => {
+  const page = "<!doctype html><title>x</title><h1>Report</h1>";
+  const printer = createPrinter({
+    chromiumPath: Deno.env.get("CHROMIUM_PATH"),
+    deadlineMs: 5_000,
+  });
+  await printer.print(page, NEVER);
+  const hung = await children();
+  ok(hung.length > 0);
+  for (const pid of hung) Deno.kill(pid, "SIGSTOP");
+  const pdf = await printer.print(page, NEVER);
+  strictEqual(new TextDecoder().decode(pdf.subarray(0, 5)), "%PDF-");
+  await until("the one that hung is gone", async () => {
+    const now = await children();
+    return hung.every((pid) => !now.includes(pid));
+  });
+  await printer.close();
+  strictEqual((await children()).length, 0);
+});
+
+dbTest(
+  "a browser has two pages at most, and makes room for another",
+  async () => {
+    const page = `<!doctype html><title>x</title>${"<p>Report".repeat(500)}`;
+    await using remote = await startRemote();
+    const elsewhere = createPrinter({ chromiumUrl: remote.url });
+    let most = 0;
+    let isOver = false;
+    const printing = Promise.all(
+      Array.from({ length: 4 }, () => elsewhere.print(page, NEVER)),
+    ).finally(() => isOver = true);
+    // Beside the one that it began with.
+    while (!isOver) most = Math.max(most, await remote.pages() - 1);
+    await printing;
+    strictEqual(most, 2);
+    await elsewhere.close();
+
+    const printer = createPrinter({
+      chromiumPath: Deno.env.get("CHROMIUM_PATH"),
+      printsMax: 2,
+    });
+    const seen = new Set<number>();
+    const pages = Array.from({ length: 5 }, async () => {
+      const pdf = await printer.print(page, NEVER);
+      strictEqual(new TextDecoder().decode(pdf.subarray(0, 5)), "%PDF-");
+      for (const pid of await children()) seen.add(pid);
+    });
+    await Promise.all(pages);
+    ok(seen.size >= 3, `${seen.size} for 5 pages of 2 each`);
+    await printer.close();
+    strictEqual((await children()).length, 0, "none is left");
+  },
+);
 
 /** A browser that is somebody else's, and where it is spoken to. */
 async function startRemote() {
@@ -429,9 +481,65 @@ dbTest("a browser elsewhere prints, and stays", async (world) => {
   await lost.close();
 });
 
-/** Processes that we have started. */
+dbTest(
+  "main.ts work prints in the browser that CHROMIUM_URL names",
+  async (world) => {
+    await using remote = await startRemote();
+    await makeReport(world, 2);
+    const path = `/api/v1/workflows/${WORKFLOW}/exports`;
+    const range = { start_date: "2026-06-10", end_date: "2026-06-15" };
+    const ask = async () => {
+      const json = { format: "pdf", ...range };
+      return (await send(world, "POST", path, { json })).json.job_id as string;
+    };
+    const isDone = async (id: string) => {
+      const { json } = await send(world, "GET", `${path}/${id}`);
+      strictEqual(json.error, null);
+      return json.status === "done";
+    };
+    // With no other to fall back on.
+    const worker = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", "main.ts", "work"],
+      cwd: new URL("../../", import.meta.url),
+      env: {
+        DATABASE_URL: world.database_url,
+        LOG_LEVEL: "error",
+        CHROMIUM_URL: remote.url,
+        CHROMIUM_PATH: "/none",
+      },
+      stdin: "null",
+      stdout: "null",
+      stderr: "inherit",
+    }).spawn();
+    try {
+      const ids = [await ask(), await ask()];
+      for (const id of ids) await until("it is printed", () => isDone(id));
+      const pdf = await world.app.request(`${path}/${ids[1]}/download`, {
+        headers: { authorization: `Bearer ${world.key}` },
+      });
+      const text = await poppler("pdftotext", await pdf.bytes());
+      ok(text.includes("Step 1"));
+    } finally {
+      worker.kill("SIGTERM");
+      strictEqual((await worker.status).code, 0);
+    }
+    // It was not ours, and is as it was.
+    strictEqual(await remote.pages(), 1);
+  },
+);
+
+/** Browsers that printers of this process have started, whichever of its threads that was. */
 async function children(): Promise<number[]> {
-  const path = `/proc/${Deno.pid}/task/${Deno.pid}/children`;
-  const text = await Deno.readTextFile(path).catch(() => "");
-  return text.split(" ").filter(Boolean).map(Number);
+  const tasks = `/proc/${Deno.pid}/task`;
+  const found: number[] = [];
+  for await (const { name } of Deno.readDir(tasks)) {
+    const text = await Deno.readTextFile(`${tasks}/${name}/children`)
+      .catch(() => "");
+    for (const pid of text.split(" ").filter(Boolean)) {
+      const command = await Deno.readTextFile(`/proc/${pid}/cmdline`)
+        .catch(() => "");
+      if (command.includes("weir-print-")) found.push(Number(pid));
+    }
+  }
+  return found;
 }
