@@ -238,9 +238,8 @@ export async function countExports(sql: Sql): Promise<ExportQueue> {
 /** Forgets what has expired. Returns how many jobs, and whose files are still wanted. */
 export async function expireExports(
   sql: Sql,
-  now: Date,
 ): Promise<{ jobs: number; live: string[] }> {
   const [row] = await sql<[{ expired: { jobs: number; live: string[] } }]>`
-    select weir.expire_exports(${now}) as expired`;
+    select weir.expire_exports() as expired`;
   return row.expired;
 }

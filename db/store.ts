@@ -42,8 +42,13 @@ export interface ExportStore {
   ): ReadableStream<Uint8Array>;
   /** Whether a file is there, as far as can be told. */
   has(accountId: number, file: StoredFile): Promise<boolean>;
-  /** Removes all files but those of these attempts. */
-  keepOnly(attempts: string[]): Promise<void>;
+  /**
+   * Removes files that nobody wants any more.
+   *
+   * @param wanted Asked, when it is known which files there are, whose attempts' they
+   * are: what is begun meanwhile stays.
+   */
+  keepOnly(wanted: () => Promise<string[]>): Promise<void>;
 }
 
 /** Long enough that a statement a piece does not count, short enough to hold several. */
@@ -104,7 +109,9 @@ export function postgresStore(sql: Sql): ExportStore {
       return await chunk(accountId, file, 0) !== null;
     },
     // expire_exports() does it, in the same database.
-    async keepOnly() {},
+    async keepOnly(wanted) {
+      await wanted();
+    },
   };
 }
 
@@ -156,9 +163,10 @@ export function diskStore(folder: string): ExportStore {
     async has(_accountId, file) {
       return await Deno.stat(pathOf(file)).then(() => true, () => false);
     },
-    async keepOnly(attempts) {
-      const kept = new Set(attempts);
-      for await (const { name } of entriesOf(folder)) {
+    async keepOnly(wanted) {
+      const names = await Array.fromAsync(entriesOf(folder), (one) => one.name);
+      const kept = new Set(await wanted());
+      for (const name of names) {
         const attempt = name.split(".")[1] ?? "";
         if (!kept.has(attempt)) {
           await Deno.remove(`${folder}/${name}`).catch(() => {});

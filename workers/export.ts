@@ -101,8 +101,12 @@ export function createExpiryJob(store: ExportStore): Job {
     name: "expire exports",
     everySeconds: 300,
     async run({ sql }) {
-      const { jobs, live } = await expireExports(sql, new Date());
-      await store.keepOnly(live);
+      let jobs = 0;
+      await store.keepOnly(async () => {
+        const expired = await expireExports(sql);
+        jobs = expired.jobs;
+        return expired.live;
+      });
       return { jobs };
     },
   };

@@ -345,10 +345,11 @@ return (
         case j.status when 'queued' then j.not_before else j.lease_until end)), 0)::float8)
   from export_job j where j.status in ('queued', 'running'));
 
--- expire_exports(now): forgets files that have expired, jobs a week after they ended, and pieces that lost workers
--- left behind. Returns {jobs, live}: how many expired, and the attempts whose files are still wanted.
+-- expire_exports(): forgets files that have expired by the clock that says when they do, jobs a week after they ended,
+-- and pieces that lost workers left behind. Returns {jobs, live}: how many expired, and the attempts whose files are still wanted.
 -- Callers: workers/export.ts. Repeat: harmless.
-create or replace function expire_exports(now timestamptz) returns json
+drop function if exists expire_exports(timestamptz);
+create or replace function expire_exports() returns json
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
@@ -356,7 +357,7 @@ declare
 begin
   delete from export_job j
   where j.status in ('done', 'failed', 'cancelled')
-    and coalesce(j.expires_at, j.finished_at + interval '7 days') < expire_exports.now;
+    and coalesce(j.expires_at, j.finished_at + interval '7 days') < clock_timestamp();
   get diagnostics expired = row_count;
   delete from export_chunk c where not exists (
     select from export_job j

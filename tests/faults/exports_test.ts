@@ -165,7 +165,7 @@ dbTest("a file is finished once, whoever is killed amid it", async (world) => {
   }
   // What the dead left behind goes, and nothing else.
   strictEqual((await temporary.printers()).length, 1);
-  await sql`select weir.expire_exports(now())`;
+  await sql`select weir.expire_exports()`;
   const kept = await sql<{ job_id: string }[]>`
     select distinct job_id, attempt from weir.export_chunk order by job_id`;
   deepStrictEqual(kept.map(({ job_id }) => job_id), [csv, pdf].sort());

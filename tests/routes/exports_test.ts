@@ -18,7 +18,11 @@ import {
   type TrendPoint,
 } from "../../db/schema.ts";
 import { diskStore, postgresStore } from "../../db/store.ts";
-import { createExportJob, PrintError } from "../../workers/export.ts";
+import {
+  createExpiryJob,
+  createExportJob,
+  PrintError,
+} from "../../workers/export.ts";
 import { randomOf } from "../../workers/_random.ts";
 import { rangeOf } from "../../routes/exports.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
@@ -795,14 +799,24 @@ for (const kind of ["postgres", "disk"]) {
         () => ok(false),
         (e) => match(e.message, /broken/),
       );
-      await sql`select weir.expire_exports(now())`;
-      await store.keepOnly([attempt]);
+      const expiring = createExpiryJob(store);
+      const { signal } = new AbortController();
+      const expire = () => expiring.run({ sql, signal });
+      await expire();
       strictEqual(await store.has(id, broken), false);
+      // What another worker begins meanwhile is not known to who asked before.
+      const begun = { ...of, attempt: crypto.randomUUID() };
+      await store.keepOnly(async () => {
+        const wanted = [attempt];
+        await store.write(begun, new Response("begun").body!);
+        return wanted;
+      });
+      strictEqual(await store.has(id, begun), true);
       deepStrictEqual(await read(1, 9), whole.subarray(1, 9));
       await sql`update weir.export_job set status = 'failed', finished_at = now()`;
-      await sql`select weir.expire_exports(now())`;
-      await store.keepOnly([]);
+      await expire();
       strictEqual(await store.has(id, file), false);
+      strictEqual(await store.has(id, begun), false);
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
