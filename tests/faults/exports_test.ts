@@ -219,7 +219,7 @@ dbTest(
       strictEqual(createHash("sha256").update(text).digest("hex"), file.sha256);
       strictEqual(text.split("\r\n").length, file.rows + 2);
     }
-    await sql`select weir.expire_exports(now())`;
+    await sql`select weir.expire_exports()`;
     const kept = await sql<{ job_id: string; n: number }[]>`
       select job_id, count(distinct attempt)::int as n from weir.export_chunk group by 1`;
     deepStrictEqual(kept.map(({ n }) => n), [1, 1]);
