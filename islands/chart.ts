@@ -99,7 +99,8 @@ function options(
   const scale = root.clientHeight / 168;
   const axis = {
     stroke: colorOf(root, "ink-soft"),
-    font: `${12 * scale}px ${style.fontFamily}`,
+    // Whole, as uPlot multiplies the digits before `px` on screens of many pixels.
+    font: `${Math.round(12 * scale)}px ${style.fontFamily}`,
     ticks: { show: false },
   };
   const dots = { show: points.length <= DOTS_UP_TO, size: 5 * scale };
