@@ -160,6 +160,79 @@ dbTest(
   },
 );
 
+/**
+ * What goes over all workflows, and so over all nodes: work of jobs and of health checks,
+ * which no producer or reader waits for. In fold() it is the look for who waits, which
+ * docs/scaling.md counts among what is in the way.
+ */
+const OVER_ALL = [
+  "audit_months",
+  "fold",
+  "make_view",
+  "read_pipeline",
+  "refresh_view",
+  "retain",
+];
+
+/** A statement of one workflow, or of some: Citus sends it to where they lie, or to all and adds up. */
+const ROUTED =
+  /workflow_id\s*(=|in\b|<>)|execution_conditions\(w\.workflow_id|=\s*(any\s*\(\s*)?[\w.]*workflow_id|using\s*\([^)]*\bworkflow_id|insert into [\w. ]+\([^)]*\bworkflow_id|group by [^)]*\bworkflow_id/i;
+
+dbTest(
+  "statements of db/views name the workflow that they are of, wherever what they touch is spread",
+  async ({ sql }) => {
+    const spread = (await place(sql)).filter(({ by }) => by !== null)
+      .map(({ name }) => name);
+    const functions = await sql<{ name: string; text: string }[]>`
+      select proname as name, pg_get_functiondef(oid) as text from pg_proc
+      where pronamespace = 'weir'::regnamespace and prokind in ('f', 'p')`;
+    let statements = 0;
+    const unrouted = new Map<string, string>();
+    for (const { name, text } of functions) {
+      // Past the head, which has parameters and not statements.
+      const body = text.slice(
+        text.search(/\$(function|procedure)\$|BEGIN ATOMIC|RETURN /),
+      );
+      for (const statement of body.split(";")) {
+        const touched = [...statement.matchAll(
+          /\b(?:from|join|into|update|using)\s+(?:only\s+)?(?:weir\.)?(\w+)/gi,
+        )].filter(([, table]) => spread.includes(table!));
+        if (touched.length === 0) continue;
+        statements++;
+        if (!ROUTED.test(statement)) {
+          unrouted.set(name, statement.replaceAll(/\s+/g, " ").slice(0, 300));
+        }
+      }
+    }
+    ok(statements > 100, `${statements} statements`);
+    const known = new Set(OVER_ALL);
+    deepStrictEqual(
+      [...unrouted].filter(([name]) => !known.has(name)),
+      [],
+    );
+    deepStrictEqual([...unrouted.keys()].sort(), OVER_ALL);
+
+    // What a node works out for itself has to be the same on all of them.
+    const bad = await sql<{ what: string }[]>`
+      with expression as (
+        select 'pg_attrdef'::regclass as catalog, d.oid, c.relname || '.' || attname as what
+        from pg_attrdef d join pg_class c on c.oid = adrelid join pg_attribute a on attrelid = adrelid and attnum = adnum
+        where relnamespace = 'weir'::regnamespace and relname = any (${spread})
+        union all
+        select 'pg_class'::regclass, indexrelid, indexrelid::regclass::text from pg_index join pg_class c on c.oid = indrelid
+        where relnamespace = 'weir'::regnamespace and relname = any (${spread})
+        union all
+        select 'pg_constraint'::regclass, k.oid, conname from pg_constraint k join pg_class c on c.oid = conrelid
+        where contype = 'c' and relnamespace = 'weir'::regnamespace and relname = any (${spread})
+      )
+      select what || ' calls ' || proname as what
+      from expression e join pg_depend on classid = catalog and objid = e.oid and refclassid = 'pg_proc'::regclass
+      join pg_proc p on p.oid = refobjid
+      where pronamespace = 'weir'::regnamespace and provolatile <> 'i'`;
+    deepStrictEqual([...bad], []);
+  },
+);
+
 Deno.test({
   name: CITUS_URL
     ? "db/citus.sql makes a Weir on Citus that counts"
