@@ -1,5 +1,5 @@
 /**
- * Ten kills during the ingest of 50,000 events over HTTP: of the server, of a folder
+ * Ten kills, and a stop in good order, during the ingest of 50,000 events over HTTP: of the server, of a folder
  * in the middle of its transaction, of Postgres, of everything at once. What was
  * acknowledged is there once, and every number is the recomputation.
  *
@@ -14,6 +14,7 @@ import { createAccount, createKey } from "../../db/access.ts";
 import { connect, type Sql } from "../../db/client.ts";
 import { startEmbedded } from "../../db/embedded.ts";
 import { type Event, type EventReceipt } from "../../db/schema.ts";
+import { auditCommand } from "../../workers/audit.ts";
 import { type Random, randomOf, uuidOfWords } from "../../workers/_random.ts";
 import { type Known, sameAsKnown } from "../exact.ts";
 import { type Server, startServer, until } from "../harness.ts";
@@ -52,6 +53,7 @@ const KILLS = [
   { victim: "folder", midFold: true },
   { victim: "folder", midFold: true },
   { victim: "postgres", midFold: false },
+  { victim: "postgres, gently", midFold: false },
   { victim: "postgres", midFold: true },
   { victim: "postgres", midFold: true },
   { victim: "watchdog", midFold: true },
@@ -296,7 +298,7 @@ async function commit(place: Place, kill: Kill): Promise<void> {
   } else {
     await withSql(place, (sql) => strike(place, kill, sql, null));
   }
-  if (kill.victim !== "folder" && kill.victim !== "postgres") {
+  if (["server", "watchdog", "everything"].includes(kill.victim)) {
     place.server = await startServer({ DATA_DIR: place.dataDir });
   }
   await until("Postgres answers", async () => await isUp(place));
@@ -320,6 +322,16 @@ async function strike(
   }
   const watchdog = await readPid(join(place.home, "watchdog.pid"));
   const postmaster = await readPid(join(place.home, "data", "postmaster.pid"));
+  if (victim === "postgres, gently") {
+    // As whoever stops it for an update: its clients are told, and then refused.
+    Deno.kill(postmaster, "SIGINT");
+    return await until(
+      "it has stopped",
+      async () =>
+        await readPid(join(place.home, "data", "postmaster.pid"))
+          .catch(() => null) !== postmaster,
+    );
+  }
   if (victim !== "postgres") place.server.process.kill("SIGKILL");
   if (victim === "watchdog") killHard(watchdog);
   if (victim === "everything") await killIn(place.home);
@@ -425,8 +437,15 @@ async function check(
 ): Promise<void> {
   const { acknowledged, unknown, accepted, failures } = ledger;
   const postgres = await startEmbedded({ dataDir });
-  const sql = connect(postgres.url, { max: 1, statementTimeoutMs: 60_000 });
+  const options = { max: 1, statementTimeoutMs: 60_000 };
+  const sql = connect(postgres.url, options);
+  const snapshots = connect(postgres.url, { ...options, snapshots: true });
   try {
+    const drift: string[] = [];
+    ok(
+      await auditCommand(snapshots, (line) => drift.push(line), new Date()),
+      drift.join("\n"),
+    );
     const rows = await sql<{ event_id: string; workflow_uuid: string }[]>`
       select event_id, workflow_uuid
       from weir.event join weir.workflow using (workflow_id)`;
@@ -457,7 +476,7 @@ async function check(
       now: new Date(),
     });
   } finally {
-    await sql.end();
+    await Promise.all([sql.end(), snapshots.end()]);
     await postgres.stop();
   }
 }
