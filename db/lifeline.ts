@@ -198,6 +198,8 @@ export function createLifeline(
       await new Promise((resolve) => setTimeout(resolve, ms));
     }
     const socket = openSocket(to, hosts++);
+    // The pool may have ended meanwhile, and would not look at it any more.
+    if (hasEnded) socket.destroy();
     const openedAt = performance.now();
     sockets.add(socket);
     socket.once("close", () => {
