@@ -599,6 +599,57 @@ begin
     group by r.bucket;
 end $$;
 
+-- bucket_parts(workflow, grain, keys, only_version): the rows that the buckets between some keys are summed up from, each
+-- with the bucket's position, 0 for the first. Buckets of days in any zone are the days of the account that are nearest,
+-- as ranges are (whole_days()), and the quarters of an hour about each midnight, which move from one to the other.
+create or replace function bucket_parts(workflow int, of_grain grain, keys timestamptz[], only_version int)
+returns table (
+  "position" int, enrolled bigint, enrolled_trigger bigint, enrolled_bulk bigint, enrolled_api bigint,
+  enrolled_manual bigint, cohort_completed bigint, cohort_exited bigint, cohort_converted bigint,
+  cohort_settled_converted bigint, completed bigint, exited bigint, converted bigint, cohort_duration_us numeric,
+  cohort_conversion_us numeric, duration_us numeric, conversion_us numeric
+)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  buckets  int := cardinality(keys) - 1;
+  zone     text;
+  days     date[];
+begin
+  if of_grain <> '15min' or keys[buckets + 1] - keys[1] < buckets * interval '12 hours' then  -- hours
+    return query
+      select width_bucket(s.bucket, keys) - 1, s.enrolled, s.enrolled_trigger, s.enrolled_bulk, s.enrolled_api,
+        s.enrolled_manual, s.cohort_completed, s.cohort_exited, s.cohort_converted, s.cohort_settled_converted,
+        s.completed, s.exited, s.converted, s.cohort_duration_us, s.cohort_conversion_us, s.duration_us, s.conversion_us
+      from workflow_sums(workflow, of_grain, keys[1], keys[buckets + 1], only_version) s;
+    return;
+  end if;
+  select a.time_zone into zone from workflow w join account a using (account_id) where w.workflow_id = workflow;
+  days := array(select nearest_day(k, zone) from unnest(keys) with ordinality as x(k, ix) order by ix);
+  return query
+    select width_bucket(s.bucket, array(select day_key(d) from unnest(days) with ordinality as x(d, ix) order by ix)) - 1,
+      s.enrolled, s.enrolled_trigger, s.enrolled_bulk, s.enrolled_api,
+      s.enrolled_manual, s.cohort_completed, s.cohort_exited, s.cohort_converted, s.cohort_settled_converted,
+      s.completed, s.exited, s.converted, s.cohort_duration_us, s.cohort_conversion_us, s.duration_us, s.conversion_us
+    from workflow_sums(workflow, 'day', day_key(days[1]), day_key(days[buckets + 1]), only_version) s;
+  return query
+    with midnight as materialized (
+      select ix::int, least(k, day) as since, greatest(k, day) as until, case when k < day then 1 else -1 end as sign
+      from (select ix, k, first_instant(d, zone) as day from unnest(keys, days) with ordinality as x(k, d, ix)) edge
+      where k <> day
+    ), moved as materialized (
+      select m.ix, m.sign, r.* from midnight m join workflow_rollup r on r.workflow_id = workflow and r.grain = '15min'
+        and r.bucket >= m.since and r.bucket < m.until and (only_version is null or r.version = only_version)
+    )
+    select side.position, side.sign * m.enrolled, side.sign * m.enrolled_trigger, side.sign * m.enrolled_bulk,
+      side.sign * m.enrolled_api, side.sign * m.enrolled_manual, side.sign * m.cohort_completed,
+      side.sign * m.cohort_exited, side.sign * m.cohort_converted, side.sign * m.cohort_settled_converted,
+      side.sign * m.completed, side.sign * m.exited, side.sign * m.converted, side.sign * m.cohort_duration_us,
+      side.sign * m.cohort_conversion_us, side.sign * m.duration_us, side.sign * m.conversion_us
+    from moved m cross join lateral (values (m.ix - 1, m.sign::bigint), (m.ix - 2, -m.sign::bigint)) as side(position, sign)
+    where side.position between 0 and buckets - 1;
+end $$;
+
 -- bucket_sums(workflow, grain, keys, cohort, only_version): a row each bucket in which something happened. keys: where
 -- each begins, and the end of the last. position: 0 for the first. Durations are those of the attribution.
 -- Counts of days are int, and their sums bigint: of bigint, Postgres sums wider, in twice the time.
@@ -611,7 +662,7 @@ returns table (
 )
 language sql stable
 begin atomic
-  select width_bucket(s.bucket, keys) - 1, sum(s.enrolled::int), sum(s.enrolled::int),
+  select s."position", sum(s.enrolled::int), sum(s.enrolled::int),
     sum((s.enrolled - s.cohort_completed - s.cohort_exited)::int),
     sum(s.cohort_completed::int), sum(s.cohort_converted::int), sum(s.cohort_completed::int),
     sum(s.cohort_settled_converted::int), sum(s.completed::int), sum(s.exited::int), sum(s.converted::int),
@@ -620,7 +671,7 @@ begin atomic
     sum(case when cohort then s.cohort_duration_us else s.duration_us end)::text,
     sum((case when cohort then s.cohort_converted else s.converted end)::int),
     sum(case when cohort then s.cohort_conversion_us else s.conversion_us end)::text
-  from workflow_sums(workflow, grain, keys[1], keys[cardinality(keys)], only_version) s
+  from bucket_parts(workflow, grain, keys, only_version) s
   group by 1;
 end;
 

@@ -104,6 +104,8 @@ const GOLDEN = {
       "reason_15min_* by reason_15min_*_pkey",
       "reason_day by reason_day_pkey",
       "workflow_15min_* by workflow_15min_*_pkey",
+      "workflow_day by workflow_day_pkey",
+      "workflow_day_sums by workflow_day_sums_key",
     ].sort(),
     funnel: [
       "execution by execution_by_enrollment",
