@@ -63,11 +63,13 @@ interface Answered {
  */
 export function logRequest(
   log: Log,
-  { since, viewer, rows, ...what }: Answered,
+  { request_id, action, status, since, viewer, rows }: Answered,
 ): void {
-  nameSpan(what.action);
+  nameSpan(action);
   log.info("request", {
-    ...what,
+    request_id,
+    action,
+    status,
     duration_ms: Math.round((performance.now() - since) * 1_000) / 1_000,
     account: viewer?.account_uuid,
     user: viewer && userHash(viewer),
