@@ -91,12 +91,14 @@ const BADGES = {
 function File({ job, path, apiPath, zone }: ExportsProps & { job: ExportJob }) {
   const { start_date, end_date } = job.request as Record<string, string>;
   const by = job.requested_by;
+  const isExpired = job.file !== null &&
+    Date.parse(job.expires_at!) <= Date.now();
   return (
     <>
       <p>
         <b>{titleOf(job)}</b>{" "}
-        <span class={`badge ${BADGES[job.status]}`}>
-          {SAYS.statuses[job.status]}
+        <span class={`badge ${isExpired ? "plain" : BADGES[job.status]}`}>
+          {isExpired ? SAYS.expired : SAYS.statuses[job.status]}
         </span>
       </p>
       <p class="page-note">
@@ -118,7 +120,7 @@ function File({ job, path, apiPath, zone }: ExportsProps & { job: ExportJob }) {
           {isOpen(job) ? SAYS.retrying(job.error) : job.error}
         </p>
       )}
-      {job.file && (
+      {job.file && !isExpired && (
         <Made {...job.file} href={`${apiPath}/${job.job_id}/download`}>
           {SAYS.until(formatInstant(job.expires_at!, zone))}
         </Made>

@@ -653,6 +653,7 @@ export const EXPORTS_TEXT = {
     failed: "Failed",
     cancelled: "Given up",
   },
+  expired: "Expired",
   by: (user: string) => `by ${user}`,
   percent: (percent: number) => `${percent}%`,
   retrying: (reason: string) => `It will be tried again. ${reason}`,

@@ -68,6 +68,19 @@ dbTest(
     match(page.text, /<noscript><meta http-equiv="refresh" content="3"/);
     match(page.text, /Waiting/);
 
+    // What has expired is no link any more, though it is not forgotten yet.
+    await world.sql`
+      update weir.export_job set status = 'done', rows = 3, bytes = 9, sha256 = '\\x00',
+        finished_at = now(), expires_at = now() + interval '1 minute'`;
+    const files = async () =>
+      (await send(world, "GET", PATH, { key: null, headers: browser })).text;
+    match(await files(), /Done<.*\/download"/s);
+    await world.sql`update weir.export_job set expires_at = now()`;
+    match(await files(), /Expired</);
+    doesNotMatch(await files(), /\/download"/);
+    await world.sql`
+      update weir.export_job set status = 'queued', expires_at = null`;
+
     const executions = { ...MAKE, kind: "executions_json", granularity: "x" };
     strictEqual((await submit(world, browser, executions)).status, 303);
     const [{ request }] = await jobs(world);
