@@ -22,6 +22,9 @@ import type { Job } from "./run.ts";
 /** Rung when something was asked for, and when a file is there. */
 const REPORT_DUE = "report_due";
 
+/** Notices on their way at once: one receiver that hangs keeps nobody else's waiting. */
+const SENDERS = 8;
+
 /** What this job needs. */
 export interface ReportDeps {
   /** How notices are sent. */
@@ -41,16 +44,19 @@ export function createReportJob(deps: ReportDeps): Job {
       const begun = await planReports(sql, deps.now?.() ?? new Date());
       let delivered = 0;
       let failed = 0;
-      while (!signal.aborted) {
-        const claimed = await claimDelivery(sql);
-        if (claimed === null) break;
-        const notice = noticeOf(claimed, await deps.publicUrl());
-        // Told to stop amid it, it is sent again under the same id when its lease is over.
-        const sent = await sendNotice(notice, deps.webhook, signal);
-        await endDelivery(sql, claimed, sent);
-        if (sent.problem === null) delivered += 1;
-        else failed += 1;
+      async function sendAll() {
+        while (!signal.aborted) {
+          const claimed = await claimDelivery(sql);
+          if (claimed === null) break;
+          const notice = noticeOf(claimed, await deps.publicUrl());
+          // Told to stop amid it, it is sent again under the same id when its lease is over.
+          const sent = await sendNotice(notice, deps.webhook, signal);
+          await endDelivery(sql, claimed, sent);
+          if (sent.problem === null) delivered += 1;
+          else failed += 1;
+        }
       }
+      await Promise.all(Array.from({ length: SENDERS }, sendAll));
       return { begun, delivered, failed };
     },
   };

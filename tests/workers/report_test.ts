@@ -277,6 +277,38 @@ dbTest("a delivery is another worker's when its own is lost", async (world) => {
   );
 });
 
+dbTest(
+  "a receiver that hangs keeps nobody else's report waiting",
+  async (world) => {
+    await put(world);
+    await using to = receiver(() => new Response());
+    const hang = Promise.withResolvers<string[]>();
+    for (const host of ["hangs.test", "well.test"]) {
+      const url = `https://${host}:${new URL(to.url).port}/`;
+      const { report_id } = await order(world, url);
+      await send(world, "POST", `${PATH}/${report_id}/send`);
+    }
+    await work(world);
+    await hurry(world);
+    await world.sql`update weir.report set url = replace(url, 'https', 'http')`;
+    await world.sql`update weir.report_delivery set lease_until = null`;
+    const sending = createReportJob({
+      webhook: {
+        allowPrivate: true,
+        resolve: (host) =>
+          host === "hangs.test" ? hang.promise : Promise.resolve(["127.0.0.1"]),
+      },
+      publicUrl: () => Promise.resolve("http://weir.test"),
+      now: () => world.clock.now,
+    }).run({ sql: world.work, signal: NEVER });
+    await until("the other is told", () => to.received.length === 1, 10);
+    match(to.received[0]!.headers.host!, /^well\.test/);
+    hang.resolve(["127.0.0.1"]);
+    await sending;
+    strictEqual(to.received.length, 2);
+  },
+);
+
 dbTest("a report that fails is tried again, then disabled", async (world) => {
   const { sql } = world;
   await put(world);
