@@ -652,7 +652,7 @@ export const OPERATIONS: Record<string, Operation> = {
     tag: "Other clients",
     summary: "Report events as Segment's and RudderStack's clients do",
     description:
-      "The key is the user name of Basic, or a bearer token. A track's event is our type, its properties are our fields, messageId is the id and timestamp is occurred_at; other messages are ignored.",
+      "The key is the user name of Basic, or a bearer token. A track's event is our type, its properties are our fields, messageId is the id and timestamp (else originalTimestamp) is occurred_at; other messages are ignored.",
     scope: "events:write",
     key: "basic",
     body: { "*/*": SegmentBatch },

@@ -25,6 +25,8 @@ const Track = z.object({
   event: z.unknown().optional(),
   messageId: z.unknown().optional(),
   timestamp: z.unknown().optional(),
+  /** RudderStack's client says so when it was tracked, where the program does not say when it was. */
+  originalTimestamp: z.unknown().optional(),
   userId: z.unknown().optional(),
   anonymousId: z.unknown().optional(),
   properties: Properties.default({}),
@@ -63,7 +65,7 @@ export function readSegmentBatch(body: unknown): Batch {
     return eventOf(data.properties, {
       id: data.messageId,
       type: data.event,
-      occurred_at: data.timestamp,
+      occurred_at: data.timestamp ?? data.originalTimestamp,
     }, data.userId ?? data.anonymousId);
   });
 }

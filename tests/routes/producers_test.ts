@@ -321,6 +321,36 @@ clientTest("POST /batch/ takes posthog-node", async (world) => {
   );
 });
 
+clientTest(
+  "clients of others may leave id and time to themselves",
+  async (world) => {
+    await using port = listen(world);
+    world.clock.now = new Date();
+    const event = "execution.enrolled";
+    const properties = () => ({
+      workflow_id: WORKFLOW,
+      execution_id: crypto.randomUUID(),
+      source: "api",
+    });
+    const segment = new Segment({ writeKey: world.key, host: port.url });
+    segment.track({ userId: "ada", event, properties: properties() });
+    await segment.flush();
+    const rudder = new RudderStack(world.key, { dataPlaneUrl: port.url });
+    rudder.track({ userId: "ada", event, properties: properties() });
+    await rudder.flush();
+    const posthog = new PostHog(world.key, { host: port.url });
+    posthog.capture({ distinctId: "ada", event, properties: properties() });
+    await posthog.shutdown();
+    deepStrictEqual(
+      port.replies.map(({ body }) => [body.accepted, body.errors]),
+      [[1, []], [1, []], [1, []]],
+    );
+    for (const { occurred_at } of await stored(world)) {
+      ok(Math.abs(occurred_at.getTime() - world.clock.now.getTime()) < 60_000);
+    }
+  },
+);
+
 clientTest("clients of others are told what is wrong", async (world) => {
   const reader = await createKey(world.sql, world.account.account_id, {
     scopes: ["analytics:read"],
