@@ -92,6 +92,8 @@ const STATUS_ERROR = 2;
 export interface Trace {
   /** Not yet judged, in the order of the spans. */
   events: Record<string, unknown>[];
+  /** Which span each of them is of, by its place in the request. */
+  spans: number[];
   ignored: number;
 }
 
@@ -112,15 +114,19 @@ export function readTraces(request: unknown): Trace {
     });
   }
   const events: Record<string, unknown>[] = [];
+  const spans: number[] = [];
+  let seen = 0;
   let ignored = 0;
   for (const { resource, scopeSpans } of read.data.resourceSpans) {
     for (const span of scopeSpans.flatMap(({ spans }) => spans)) {
       const own = eventsOf(span, resource.attributes);
       if (own.length === 0) ignored++;
       events.push(...own);
+      spans.push(...own.map(() => seen));
+      seen++;
     }
   }
-  return { events, ignored };
+  return { events, spans, ignored };
 }
 
 function eventsOf(span: Span, resource: Attributes): Record<string, unknown>[] {

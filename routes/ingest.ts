@@ -52,15 +52,17 @@ export function ingest(deps: Deps): Hono<AuthEnv> {
     );
     const receipt = await take(c.get("viewer"), { key: null, ...trace });
     const why = receipt.errors[0]?.message ?? "";
+    // As many as are listed, which a batch of an exporter stays below.
+    const refused = receipt.errors.map(({ index }) => trace.spans[index]);
+    const rejected = new Set(refused).size;
     if (isJson) {
-      const { rejected } = receipt;
       return c.json({
         partialSuccess: rejected === 0
           ? {}
           : { rejectedSpans: rejected, errorMessage: why },
       });
     }
-    return c.body(encodeAnswer(receipt.rejected, why), 200, {
+    return c.body(encodeAnswer(rejected, why), 200, {
       "content-type": "application/x-protobuf",
     });
   });

@@ -573,7 +573,8 @@ dbTest("POST /v1/traces says what it cannot take", async (world) => {
     }],
   });
   const good = span({ "weir.kind": "execution" });
-  const bad = span({ "weir.kind": "other" });
+  // Both of its events are refused, and it is one.
+  const bad = span({ "weir.step_id": "none" });
   const answer = await send(world, "POST", "/v1/traces", {
     json: request(good, bad),
   });
