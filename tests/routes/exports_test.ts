@@ -17,6 +17,7 @@ import {
   GRANULARITIES,
   type TrendPoint,
 } from "../../db/schema.ts";
+import { claimExport } from "../../db/exports.ts";
 import { diskStore, postgresStore } from "../../db/store.ts";
 import {
   createExpiryJob,
@@ -33,6 +34,7 @@ import {
   assertInvalid,
   assertProblem,
   at,
+  DEFINITION,
   enrolled,
   post,
   put,
@@ -278,6 +280,104 @@ dbTest("GET …/export writes the executions of a filter", async (world) => {
   strictEqual(readCsv(new TextDecoder().decode(bytes)).length, 1);
 });
 
+dbTest(
+  "GET …/export finds what the list finds, by any filter",
+  async (world) => {
+    await makePast(world);
+    const list = async (filter: string) =>
+      (await send(world, "GET", `${PATH}/executions?limit=200&${filter}`)).json
+        .executions;
+    const all = await list("");
+    const one = all.find((x: { goal_id: string | null }) => x.goal_id !== null);
+    const step =
+      all.find((x: { open_steps: unknown[] }) => x.open_steps.length > 0)
+        .open_steps[0].step_id;
+    const filters = [
+      "status=completed,goal_achieved",
+      "status=active",
+      "source=api",
+      `step_id=${step}`,
+      `reason=${one.end_reason}`,
+      `text=${one.contact_id}`,
+      "version=1&status=active",
+      "start_date=2026-06-13&end_date=2026-06-13&tz=Asia/Kathmandu",
+    ];
+    for (const filter of filters) {
+      const found = await list(filter);
+      ok(found.length > 0 && found.length < all.length, filter);
+      const params = `rows=executions&${filter}`;
+      const json = await send(world, "GET", `${EXPORT}?format=json&${params}`);
+      deepStrictEqual(json.json.executions, found.toReversed(), filter);
+      const csv = await send(world, "GET", `${EXPORT}?format=csv&${params}`);
+      deepStrictEqual(
+        readTable(csv.text).map((row) => row.execution_id),
+        found.toReversed().map((x: { execution_id: string }) => x.execution_id),
+        filter,
+      );
+    }
+    // Names come from outside as contacts do.
+    await put(world, {
+      ...DEFINITION,
+      steps: [{ step_id: step, name: "=1+1", type: "action", order: 0 }],
+      goals: [{ goal_id: one.goal_id, type: "order", name: "@goal" }],
+    });
+    const { text } = await send(
+      world,
+      "GET",
+      `${EXPORT}?format=csv&rows=executions`,
+    );
+    const rows = readTable(text);
+    ok(rows.some(({ goal_name }) => goal_name === "'@goal"));
+    ok(rows.some(({ open_steps }) => /(^|; )'=1\+1/.test(open_steps!)));
+    for (const { goal_name, open_steps } of rows) {
+      ok(!/^[=@]/.test(goal_name!) && !/^[=@]/.test(open_steps!));
+    }
+  },
+);
+
+dbTest("GET …/export makes a job of what is long", async (world) => {
+  await put(world);
+  const found = async (rows: number) =>
+    await world.sql.unsafe(`
+      create or replace function weir.export_head(account int, id uuid, filter jsonb, now timestamptz, rows_max int)
+      returns json language sql stable security definer set search_path = weir, pg_temp
+      as $$ select json_build_object('rows', least(${rows}, rows_max + 1), 'as_of', iso_instant(now)) $$`);
+  const ask = (format: string) =>
+    send(world, "GET", `${EXPORT}?format=${format}&rows=executions`);
+  for (const format of ["csv", "json"]) {
+    await found(100_000);
+    strictEqual((await ask(format)).status, 200);
+    await found(100_001);
+    const queued = await ask(format);
+    strictEqual(queued.status, 202, queued.text);
+    strictEqual(queued.json.status, "queued");
+    strictEqual(queued.json.request.format, format);
+  }
+  // Whatever is printed is a job, too.
+  const printed = await send(world, "GET", `${EXPORT}?format=pdf&${RANGE}`);
+  strictEqual(printed.status, 202);
+});
+
+dbTest("a job that three workers were lost at is given up", async (world) => {
+  const { sql } = world;
+  await put(world);
+  const { json } = await ask(world, { format: "json", ...RANGE_JSON });
+  const path = `${PATH}/exports/${json.job_id}`;
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    const claimed = await claimExport(sql);
+    strictEqual(claimed!.job.attempts, attempt);
+    strictEqual(await claimExport(sql), null, "it is another's");
+    await sql`update weir.export_job set lease_until = now() - interval '1 second'`;
+  }
+  strictEqual(await claimExport(sql), null);
+  const { status, error } = (await send(world, "GET", path)).json;
+  strictEqual(status, "failed");
+  match(error, /3 workers were lost at it/);
+  strictEqual((await send(world, "POST", `${path}/retry`)).status, 202);
+  await work(world);
+  strictEqual((await send(world, "GET", path)).json.status, "done");
+});
+
 dbTest("GET …/export refuses what it cannot write", async (world) => {
   await put(world);
   const ask = (query: string) => send(world, "GET", `${EXPORT}?${query}`);
@@ -498,7 +598,11 @@ dbTest(
     const weak = { "if-none-match": `"other", W/"${file.sha256}"` };
     strictEqual((await part("", weak)).status, 304);
 
-    // The link opens it without a key, and no other, and not for ever.
+    // The link opens it without a key, and no other, and for a day.
+    strictEqual(
+      Date.parse(json.expires_at) - Date.parse(json.finished_at),
+      24 * 3_600_000,
+    );
     const link = new URL(file.download_url);
     const open = (url: URL) =>
       send(world, "GET", url.pathname + url.search, { key: null });
@@ -813,7 +917,10 @@ for (const kind of ["postgres", "disk"]) {
       });
       strictEqual(await store.has(id, begun), true);
       deepStrictEqual(await read(1, 9), whole.subarray(1, 9));
-      await sql`update weir.export_job set status = 'failed', finished_at = now()`;
+      await sql`update weir.export_job set status = 'done', expires_at = now() + interval '1 hour'`;
+      await expire();
+      strictEqual(await store.has(id, file), true);
+      await sql`update weir.export_job set expires_at = now() - interval '1 second'`;
       await expire();
       strictEqual(await store.has(id, file), false);
       strictEqual(await store.has(id, begun), false);

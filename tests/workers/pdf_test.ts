@@ -201,6 +201,9 @@ printerTest(
       for (
         const text of [
           "UTC",
+          "Step -1",
+          "Generated",
+          "Jun 15, 2026, 12:00:00 PM",
           "2026-06-10 – 2026-06-15",
           `revision ${numbers.revision}`,
         ]
