@@ -64,22 +64,35 @@ function instant(): string {
 /** Longest that a line waits for others to be written with, ms: a write costs as much as a request. */
 const WAIT_MS = 10;
 
-let waiting = "";
+/** Where lines wait; none of theirs is copied but once. */
+const waiting = new Uint8Array(64 * 1024);
+let used = 0;
 const encoder = new TextEncoder();
+
+/** Bytes of a character of a string, at most. */
+const CHARACTER_BYTES_MAX = 3;
 
 /**
  * Lines of {@linkcode WAIT_MS} are one write. A kill before it loses them; what is urgent,
  * and an exit, do not wait.
  */
 function writeToStderr(line: string, isUrgent: boolean): void {
-  if (waiting === "" && !isUrgent) setTimeout(flush, WAIT_MS);
-  waiting += `${line}\n`;
+  const text = `${line}\n`;
+  const bytes = text.length * CHARACTER_BYTES_MAX;
+  if (bytes > waiting.length - used) flush();
+  if (bytes > waiting.length) return writeAll(encoder.encode(text));
+  if (used === 0 && !isUrgent) setTimeout(flush, WAIT_MS);
+  used += encoder.encodeInto(text, waiting.subarray(used)).written;
   if (isUrgent) flush();
 }
 
 function flush(): void {
-  const bytes = encoder.encode(waiting);
-  waiting = "";
+  const bytes = waiting.subarray(0, used);
+  used = 0;
+  writeAll(bytes);
+}
+
+function writeAll(bytes: Uint8Array): void {
   try {
     for (let at = 0; at < bytes.length;) {
       at += Deno.stderr.writeSync(bytes.subarray(at));

@@ -37,3 +37,31 @@ Deno.test("createLog() keeps quiet below its level", () => {
     );
   }
 });
+
+Deno.test("createLog() writes every line whole to stderr, also those of an exit", async () => {
+  const script = `
+    import { createLog } from ${
+    JSON.stringify(new URL("../../db/log.ts", import.meta.url).href)
+  };
+    const log = createLog("info");
+    for (let n = 0; n < 1_000; n++) log.info("é€😀".repeat(n % 7), { n });
+    log.info("long", { text: "€".repeat(100_000) });
+    log.warn("urgent");
+    log.info("last");
+    Deno.exit(0);`;
+  const { stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", script],
+    stdin: "null",
+  }).output();
+  const lines = new TextDecoder().decode(stderr).trim().split("\n")
+    .map((line) => JSON.parse(line));
+  deepStrictEqual(
+    lines.slice(0, 1_000).map(({ n, message }) => [n, message]),
+    Array.from({ length: 1_000 }, (_, n) => [n, "é€😀".repeat(n % 7)]),
+  );
+  strictEqual(lines[1_000].text, "€".repeat(100_000));
+  deepStrictEqual(
+    lines.slice(1_001).map(({ message }) => message),
+    ["urgent", "last"],
+  );
+});
