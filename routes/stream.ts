@@ -90,6 +90,8 @@ interface Stream {
   beatAt: number;
   checkAt: number;
   endAt: number;
+  /** Its reader has left, which may be found in the midst of writing to it. */
+  isClosed: boolean;
   /** Takes it out of all lists. */
   leave(): void;
 }
@@ -220,6 +222,7 @@ function createStreams(
           beatAt: at + limits.heartbeatMs,
           checkAt: at + limits.recheckMs,
           endAt: at + limits.lifeMs * (0.9 + 0.2 * Math.random()),
+          isClosed: false,
           leave() {
             streams.delete(one);
             leaveTopic();
@@ -241,6 +244,7 @@ function createStreams(
         else writeSoon(one);
       },
       cancel() {
+        one.isClosed = true;
         one.rest = null;
         one.leave();
       },
@@ -332,10 +336,12 @@ function createStreams(
   function end(one: Stream, reason: LiveEnd["reason"]): void {
     if (!streams.has(one)) return;
     one.leave();
-    if (one.rest) one.controller.enqueue(one.rest);
+    const end = message("end", { reason } satisfies LiveEnd);
+    for (const bytes of one.rest ? [one.rest, end] : [end]) {
+      if (!one.isClosed) one.controller.enqueue(bytes);
+    }
     one.rest = null;
-    one.controller.enqueue(message("end", { reason } satisfies LiveEnd));
-    one.controller.close();
+    if (!one.isClosed) one.controller.close();
   }
 
   return { enter, open, count: () => streams.size };

@@ -95,6 +95,6 @@ dbTest(
     });
     await reading.close();
     server.process.kill("SIGTERM");
-    strictEqual((await server.process.status).code, 0);
+    strictEqual((await server.process.status).code, 0, server.log());
   },
 );

@@ -5,7 +5,11 @@ import {
   strictEqual,
 } from "node:assert/strict";
 import { NDJSON_CHUNK_EVENTS } from "../../db/schema.ts";
+import { STREAM_LIMITS } from "../../routes/stream.ts";
 import { dbTest, startServer, until } from "../harness.ts";
+
+/** As many as one key may open. */
+const WATCHERS = STREAM_LIMITS.perUserMax;
 
 /** Lines of NDJSON, each the enrolment of somebody else. */
 function enrolments(count: number): Uint8Array<ArrayBuffer> {
@@ -65,6 +69,38 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     },
   );
 }
+
+dbTest(
+  "main serve stops in good order while those who watch leave",
+  async ({ key, database_url }) => {
+    const headers = { authorization: `Bearer ${key}` };
+    await using server = await startServer(
+      { DATABASE_URL: database_url },
+      "serve",
+    );
+    const workflow = `${server.url}/api/v1/workflows/${crypto.randomUUID()}`;
+    const put = await fetch(workflow, {
+      method: "PUT",
+      headers: { ...headers, "content-type": "application/json" },
+      body: JSON.stringify({ name: "Any", steps: [], goals: [] }),
+    });
+    await put.body!.cancel();
+    strictEqual(put.status, 200);
+    const today = new Date().toISOString().slice(0, 10);
+    const url =
+      `${workflow}/analytics/stream?start_date=${today}&end_date=${today}`;
+    const leaving = new AbortController();
+    for (let watcher = 0; watcher < WATCHERS; watcher++) {
+      const stream = await fetch(url, { headers, signal: leaving.signal });
+      await stream.body!.getReader().read();
+    }
+    // Whether their leaving or the signal is heard first is chance, for each of them.
+    leaving.abort();
+    server.process.kill("SIGTERM");
+    const { code } = await server.process.status;
+    strictEqual(code, 0, server.log());
+  },
+);
 
 dbTest("main start refuses a port that is in use", async ({ database_url }) => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
