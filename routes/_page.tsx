@@ -82,6 +82,8 @@ export function Page(
           ? <meta name="description" content={PAGE_TEXT.description} />
           : <meta name="robots" content="noindex" />}
         <title>{`${title} · ${PAGE_TEXT.product}`}</title>
+        {/* Nothing is painted of half a document: what is read later would move it. */}
+        <link rel="expect" href="#end" {...{ blocking: "render" }} />
         <link rel="stylesheet" href={manifest.style} />
         <link rel="icon" type="image/svg+xml" href={manifest.icon} />
         {[...(isOurs ? ["_page"] : []), ...islands].map((name) => (
@@ -100,6 +102,7 @@ export function Page(
         {isOurs && <SiteHeader manifest={manifest} viewer={viewer} />}
         {frame === "shared" && <SharedHeader manifest={manifest} />}
         <main id="content" tabIndex={-1}>{children}</main>
+        <div id="end" hidden />
       </body>
     </html>
   );

@@ -224,7 +224,13 @@ dbTest(
     // Its own themes are all that it leads to.
     const links = [...answer.text.matchAll(/(?:href|action)="([^"]*)"/g)]
       .map(([, href]) => href).filter((href) => href !== "");
-    deepStrictEqual(links, ["#content", "?", "?theme=light", "?theme=dark"]);
+    deepStrictEqual(links, [
+      "#end",
+      "#content",
+      "?",
+      "?theme=light",
+      "?theme=dark",
+    ]);
     const token = url.split("/").at(-1)!;
     for (const not of ["contact", "/executions", "/exports", "/api/", token]) {
       ok(!answer.text.includes(not), not);
@@ -444,7 +450,7 @@ dbTest(
     }
     const { text } = await visit(world, `${framed.embed_url}?theme=light`);
     match(text, /data-theme="light"/);
-    doesNotMatch(text, /<header class="site"|href="[?/#](?!assets)/);
+    doesNotMatch(text, /<header class="site"|href="[?/#](?!assets|end")/);
   },
 );
 
