@@ -71,9 +71,10 @@ return to_char(instant at time zone zone, 'YYYY-MM-DD"T"HH24:MI')
     (instant at time zone 'UTC') - (instant at time zone zone)), 'HH24:MI');
 
 -- as_of(workflow, now): the instant up to which its numbers are complete: everything acknowledged
--- before is counted.
+-- before is counted. By the index, as a plan that was made while the queue was empty would sort it when it is not.
 create or replace function as_of(workflow int, now timestamptz) returns timestamptz
 language plpgsql stable
+set enable_seqscan = off
 set search_path = weir, pg_temp as $$
 begin
   return least(now,
@@ -969,9 +970,12 @@ begin
       union all
       select r.step_id, r.entered, r.completed, r.dropped_off
       from step_rollup r
-      where (changed is null or r.bucket = any (changed)) and changed is distinct from '{}'
-        and r.workflow_id = workflow and r.grain = 'day' and r.bucket < cut
+      where changed is null and r.workflow_id = workflow and r.grain = 'day' and r.bucket < cut
         and (only_version is null or r.version = only_version)
+      union all
+      select r.step_id, r.entered, r.completed, r.dropped_off
+      from step_rollup r
+      where changed <> '{}' and r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed) and r.bucket < cut
       union all
       select r.step_id, r.entered, r.completed, r.dropped_off
       from step_rollup r

@@ -16,19 +16,14 @@ returns table (
 )
 language sql stable
 begin atomic
-  select x.fact, x.at, x.contact_id, x.source, x.status in ('completed', 'goal_achieved'),
-    x.status in ('exited', 'error'), x.converted_at is not null, x.ended_at is null, x.end_reason
-  from (
-    select 'enrolled' as fact, e.enrolled_at as at, e.* from execution e
-    where e.workflow_id = workflow and e.enrolled_at >= since and e.enrolled_at < until
-    union all
-    select 'ended', e.ended_at, e.* from execution e
-    where e.workflow_id = workflow and e.ended_at >= since and e.ended_at < until
-    union all
-    select 'converted', e.converted_at, e.* from execution e
-    where e.workflow_id = workflow and e.converted_at >= since and e.converted_at < until
-  ) x join returning_contact c on c.workflow_id = workflow and c.contact_id = x.contact_id
-  where only_version is null or x.version = only_version;
+  select k.fact, k.at, e.contact_id, e.source, e.status in ('completed', 'goal_achieved'),
+    e.status in ('exited', 'error'), e.converted_at is not null, e.ended_at is null, e.end_reason
+  from returning_contact c
+  join execution e on e.workflow_id = c.workflow_id and e.contact_id = c.contact_id
+  cross join lateral (values
+    ('enrolled', e.enrolled_at), ('ended', e.ended_at), ('converted', e.converted_at)
+  ) as k(fact, at)
+  where c.workflow_id = workflow and k.at >= since and k.at < until and (only_version is null or e.version = only_version);
 end;
 
 -- contact_sums(workflow, grain, keys, bounds, cohort, only_version): bucket_sums() of contacts, and one row for the
