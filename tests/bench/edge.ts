@@ -136,7 +136,7 @@ function middleP99({ loads }: Runner): number {
   return all[Math.floor(all.length / 2)]!;
 }
 
-/** The real one, whose log goes nowhere, as reading it would cost the other core. */
+/** The real one as its task starts it; its log goes nowhere, as reading it would cost the other core. */
 async function startWeir(
   { databaseUrl }: Bench,
   children: Deno.ChildProcess[],
@@ -144,10 +144,13 @@ async function startWeir(
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();
+  const cwd = new URL("../../", import.meta.url);
+  const config = await Deno.readTextFile(new URL("deno.json", cwd));
+  const [flags] = /--v8-flags=\S+/.exec(JSON.parse(config).tasks.serve)!;
   children.push(
     new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", "main.ts", "serve"],
-      cwd: new URL("../../", import.meta.url),
+      args: ["run", "-A", flags, "--no-check", "main.ts", "serve"],
+      cwd,
       env: {
         DATABASE_URL: databaseUrl,
         PORT: String(port),
