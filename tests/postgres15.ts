@@ -183,7 +183,8 @@ async function launch(
   }
 }
 
-async function answers(url: string): Promise<boolean> {
+/** @returns Whether a Postgres is there. */
+export async function answers(url: string): Promise<boolean> {
   const sql = connect(url, { max: 1, statementTimeoutMs: 5_000 });
   try {
     await sql`select 1`;

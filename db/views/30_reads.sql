@@ -613,26 +613,27 @@ returns table (
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  buckets  int := cardinality(keys) - 1;
-  zone     text;
-  days     date[];
+  buckets   int := cardinality(keys) - 1;
+  by_hours  boolean := of_grain = '15min' and keys[buckets + 1] - keys[1] < buckets * interval '12 hours';
+  summed    grain := of_grain;
+  starts    timestamptz[] := keys;
+  zone      text;
+  days      date[];
 begin
-  if of_grain <> '15min' or keys[buckets + 1] - keys[1] < buckets * interval '12 hours' then  -- hours
-    return query
-      select width_bucket(s.bucket, keys) - 1, s.enrolled, s.enrolled_trigger, s.enrolled_bulk, s.enrolled_api,
-        s.enrolled_manual, s.cohort_completed, s.cohort_exited, s.cohort_converted, s.cohort_settled_converted,
-        s.completed, s.exited, s.converted, s.cohort_duration_us, s.cohort_conversion_us, s.duration_us, s.conversion_us
-      from workflow_sums(workflow, of_grain, keys[1], keys[buckets + 1], only_version) s;
-    return;
+  if of_grain = '15min' and not by_hours then
+    select a.time_zone into zone from workflow w join account a using (account_id) where w.workflow_id = workflow;
+    days := array(select nearest_day(k, zone) from unnest(keys) with ordinality as x(k, ix) order by ix);
+    starts := array(select day_key(d) from unnest(days) with ordinality as x(d, ix) order by ix);
+    summed := 'day';
   end if;
-  select a.time_zone into zone from workflow w join account a using (account_id) where w.workflow_id = workflow;
-  days := array(select nearest_day(k, zone) from unnest(keys) with ordinality as x(k, ix) order by ix);
   return query
-    select width_bucket(s.bucket, array(select day_key(d) from unnest(days) with ordinality as x(d, ix) order by ix)) - 1,
-      s.enrolled, s.enrolled_trigger, s.enrolled_bulk, s.enrolled_api,
+    select width_bucket(s.bucket, starts) - 1, s.enrolled, s.enrolled_trigger, s.enrolled_bulk, s.enrolled_api,
       s.enrolled_manual, s.cohort_completed, s.cohort_exited, s.cohort_converted, s.cohort_settled_converted,
       s.completed, s.exited, s.converted, s.cohort_duration_us, s.cohort_conversion_us, s.duration_us, s.conversion_us
-    from workflow_sums(workflow, 'day', day_key(days[1]), day_key(days[buckets + 1]), only_version) s;
+    from workflow_sums(workflow, summed, starts[1], starts[buckets + 1], only_version) s;
+  if days is null then
+    return;
+  end if;
   return query
     with midnight as materialized (
       select ix::int, least(k, day) as since, greatest(k, day) as until, case when k < day then 1 else -1 end as sign

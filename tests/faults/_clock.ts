@@ -12,8 +12,8 @@ import {
   findRunner,
   run,
 } from "../../db/_binaries.ts";
-import { connect } from "../../db/client.ts";
 import { freePort, until } from "../harness.ts";
+import { answers } from "../postgres15.ts";
 
 /** Ends Postgres when whoever holds the other end of its input is gone. */
 const WATCHDOG = '"$@" & pid=$!; read -r _ || :; kill -INT "$pid"; wait "$pid"';
@@ -80,7 +80,7 @@ export async function startClockwork(): Promise<Clockwork> {
     await Deno.remove(home, { recursive: true });
   };
   try {
-    await until("it answers", () => isUp(url));
+    await until("it answers", () => answers(url));
     return { url, env, step, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
@@ -95,16 +95,4 @@ async function findLibrary(): Promise<string> {
     if (await Deno.stat(path).then(() => true, () => false)) return path;
   }
   throw new Error("Cannot step clocks: there is no libfaketime");
-}
-
-async function isUp(url: string): Promise<boolean> {
-  const sql = connect(url, { max: 1, statementTimeoutMs: 5_000 });
-  try {
-    await sql`select 1`;
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await sql.end({ timeout: 1 });
-  }
 }
