@@ -3,12 +3,16 @@
 --
 --   psql --single-transaction --set ON_ERROR_STOP=1 --file db/citus.sql "$DATABASE_URL"
 --
+-- The coordinator has to be a node of its own cluster (citus_set_coordinator_host): tables that stay on it have
+-- foreign keys to those that lie everywhere.
+--
 -- NOT TRIED ON CITUS: there was none to try it on. tests/db/citus_test.ts runs it on a plain Postgres, where two
 -- stand-ins note what it asks for, and holds that against Citus's documented rules: keys, foreign keys, triggers,
--- and every table of the schema in exactly one of the three groups below. With TEST_CITUS_URL it runs there.
+-- partitions, functions, every statement, and every table of the schema in exactly one of the three groups below.
+-- With TEST_CITUS_URL it runs there.
 --
--- IN THE WAY, so that a Weir on it is NOT expected to count: docs/scaling.md, One Postgres, and many. This places the
--- tables; the fold, the views and retention are still written for one node. It is where that work begins.
+-- IN THE WAY, so that a Weir on it is NOT expected to count: docs/scaling.md, One Postgres, and many, names each
+-- function and the rule that stops it. This places the tables; it is where that work begins.
 set local search_path = weir, public;
 set local citus.multi_shard_modify_mode = 'sequential';
 

@@ -78,13 +78,15 @@ returns table (
 )
 language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
+declare
+  workflow  int := (select w.workflow_id from workflow w where w.workflow_uuid = id and w.account_id = account);
 begin
   return query
   select w.workflow_uuid, w.name, w.status, w.owner_id, w.conversion_window, w.goal_ends_execution,
     coalesce((
       select json_agg(json_build_object('version', v.version, 'created_at', iso_instant(v.created_at),
         'steps', v.definition->'steps', 'goals', v.definition->'goals') order by v.version desc)
-      from workflow_version v where v.workflow_id = w.workflow_id), '[]')
+      from workflow_version v where v.workflow_id = workflow), '[]')
   from workflow w
-  where w.workflow_uuid = id and w.account_id = account;
+  where w.workflow_id = workflow;
 end $$;

@@ -221,7 +221,7 @@ begin atomic
   where what = 'action_duration' and a.workflow_id = workflow and a.type = 'action.executed'
     and a.occurred_at >= since and a.occurred_at < until and e.enrolled_at is not null
     and not exists (  -- accepted, not folded yet
-      select from event_queue q where q.workflow_id = a.workflow_id and q.event_id = a.event_id);
+      select from event_queue q where q.workflow_id = workflow and q.event_id = a.event_id);
 end;
 
 -- samples_of_bin(workflow, what, subject, in_bin, since, until): of those, the ones of a step (or 0) in a bin of the

@@ -15,6 +15,7 @@ import { readLive } from "../../db/live.ts";
 import { migrate } from "../../db/migrate.ts";
 import { AnalyticsQuery, ExecutionsQuery } from "../../db/schema.ts";
 import { auditCommand } from "../../workers/audit.ts";
+import { judge, type SqlFunction, statementsOf, type Way } from "../citus.ts";
 import { dbTest, type World } from "../harness.ts";
 
 const SCRIPT = await Deno.readTextFile(
@@ -46,6 +47,30 @@ async function place(sql: Sql): Promise<Placement[]> {
       insert into public.placed select relname, by, colocate_with from pg_class where oid = name::regclass $$;`);
   await sql.begin((tx) => tx.unsafe(SCRIPT));
   return [...await sql<Placement[]>`select * from public.placed`];
+}
+
+/** What docs/scaling.md says: how many statements run in which way, and which functions break which rule. */
+async function told(): Promise<{
+  counts: Partial<Record<Way, number>>;
+  inTheWay: Record<string, string[]>;
+}> {
+  const page = await Deno.readTextFile(
+    new URL("../../docs/scaling.md", import.meta.url),
+  );
+  const rows = [...page.matchAll(/^\| ([^|]+?) +\| +([^|]+?) +\|/gm)];
+  const named = (names: string) =>
+    [...names.matchAll(/`(\w+)`/g)].map(([, name]) => name!).sort();
+  return {
+    counts: Object.fromEntries(
+      rows.filter(([, way]) => /^\*\*.+\*\*$/.test(way!))
+        .map(([, way, count]) => [way!.replaceAll("**", ""), Number(count)]),
+    ),
+    inTheWay: Object.fromEntries(
+      rows.filter(([, , names]) => names!.startsWith("`"))
+        .filter(([, rule]) => /^[a-zA-Z ]+$/.test(rule!))
+        .map(([, rule, names]) => [rule!, named(names!)]),
+    ),
+  };
 }
 
 /** Events by SQL, folded, refreshed, read in every way and audited: what is counted of them. */
@@ -160,70 +185,172 @@ dbTest(
   },
 );
 
-/**
- * What goes over all workflows, and so over all nodes: work of jobs and of health checks,
- * which no producer or reader waits for. In fold() it is the look for who waits, which
- * docs/scaling.md counts among what is in the way.
- */
-const OVER_ALL = [
-  "audit_months",
+/** What producers and readers of one workflow wait for, and the fold: the functions that are called for it. */
+const HOT = [
+  "record_events",
   "fold",
-  "make_view",
-  "read_pipeline",
-  "refresh_view",
-  "retain",
+  "put_workflow",
+  "workflow_head",
+  "read_workflow",
+  "read_revision",
+  "read_revisions",
+  "next_change",
+  "read_analytics",
+  "read_contacts",
+  "read_funnel",
+  "read_contact_funnel",
+  "read_actions",
+  "read_distribution",
+  "list_executions",
+  "read_execution",
+  // Called by texts that are put together.
+  "execution_row",
 ];
 
-/** A statement of one workflow, or of some: Citus sends it to where they lie, or to all and adds up. */
-const ROUTED =
-  /workflow_id\s*(=|in\b|<>)|execution_conditions\(w\.workflow_id|=\s*(any\s*\(\s*)?[\w.]*workflow_id|using\s*\([^)]*\bworkflow_id|insert into [\w. ]+\([^)]*\bworkflow_id|group by [^)]*\bworkflow_id/i;
+/** What goes over several workflows, and so over nodes: jobs, health, erasing, and pages of a whole account. */
+const OVER_ALL = [
+  "erase_contact",
+  "make_view",
+  "merge_month",
+  "read_pipeline",
+  "read_quality",
+  "refresh_view",
+  "refresh_views",
+  "retain",
+  "workflow_headline",
+  "workflow_listing",
+];
+
+/** The fold's temporary tables. */
+const STAGED = /create temp table (\w+)/g;
 
 dbTest(
-  "statements of db/views name the workflow that they are of, wherever what they touch is spread",
+  "statements on spread tables run as Citus can run them, but for those that docs/scaling.md names",
   async ({ sql }) => {
-    const spread = (await place(sql)).filter(({ by }) => by !== null)
-      .map(({ name }) => name);
-    const functions = await sql<{ name: string; text: string }[]>`
-      select proname as name, pg_get_functiondef(oid) as text from pg_proc
+    const placed = await place(sql);
+    const spread = new Set(
+      placed.filter(({ by }) => by !== null).map(({ name }) => name)
+        // A view of nothing but one of them.
+        .concat("histogram_bins"),
+    );
+    const functions = await sql<(SqlFunction & { volatility: string })[]>`
+      select proname as name, lanname as language, pg_get_functiondef(p.oid) as definition,
+        pg_get_function_sqlbody(p.oid) as body, prosrc as source, provolatile as volatility
+      from pg_proc p join pg_language l on l.oid = prolang
       where pronamespace = 'weir'::regnamespace and prokind in ('f', 'p')`;
-    let statements = 0;
-    const unrouted = new Map<string, string>();
-    for (const { name, text } of functions) {
-      // Past the head, which has parameters and not statements.
-      const body = text.slice(
-        text.search(/\$(function|procedure)\$|BEGIN ATOMIC|RETURN /),
-      );
-      for (const statement of body.split(";")) {
-        const touched = [...statement.matchAll(
-          /\b(?:from|join|into|update|using)\s+(?:only\s+)?(?:weir\.)?(\w+)/gi,
-        )].filter(([, table]) => spread.includes(table!));
-        if (touched.length === 0) continue;
-        statements++;
-        if (!ROUTED.test(statement)) {
-          unrouted.set(name, statement.replaceAll(/\s+/g, " ").slice(0, 300));
+    const tables = await sql<{ name: string }[]>`
+      select relname as name from pg_class where relnamespace = 'weir'::regnamespace and relkind in ('r', 'p', 'm')`;
+    const names = tables.map(({ name }) => name);
+    const everywhere = new Set(
+      placed.filter(({ by }) => by === null).map(({ name }) => name),
+    );
+    const staged = functions.flatMap(({ source }) =>
+      [...source.matchAll(STAGED)].map(([, name]) => name!)
+    );
+    ok(staged.length >= 10);
+    const local = new Set(
+      names.filter((name) => !spread.has(name) && !everywhere.has(name))
+        .concat(staged),
+    );
+
+    const found = functions.map((each) => ({
+      ...each,
+      statements: statementsOf(each, names)
+        .map((statement) => judge(statement, { spread, local })),
+    }));
+    const hot = new Set(HOT);
+    for (const name of hot) {
+      const of = found.filter((each) => each.name === name);
+      ok(of.length > 0, name);
+      for (const { statements } of of) {
+        for (const call of statements.flatMap(({ calls }) => [...calls])) {
+          if (found.some((each) => each.name === call)) hot.add(call);
         }
       }
     }
-    ok(statements > 100, `${statements} statements`);
-    const known = new Set(OVER_ALL);
-    deepStrictEqual(
-      [...unrouted].filter(([name]) => !known.has(name)),
-      [],
+    const touching = found.filter(({ statements }) =>
+      statements.some(({ way }) => way !== "elsewhere")
     );
-    deepStrictEqual([...unrouted.keys()].sort(), OVER_ALL);
+    const namesOf = (some: { name: string }[]) =>
+      [...new Set(some.map(({ name }) => name))].sort();
+    const across = touching.filter(({ statements }) =>
+      statements.some(({ way }) => way === "across")
+    );
+    deepStrictEqual(
+      namesOf(across.filter(({ name }) => !hot.has(name))),
+      OVER_ALL,
+    );
+
+    // What is said to be in the way is all that is, and nothing else.
+    const hotOnes = touching.filter(({ name }) => hot.has(name));
+    const { counts, inTheWay } = await told();
+    deepStrictEqual(inTheWay, {
+      "correlated": namesOf(hotOnes.filter((each) => across.includes(each))),
+      "parameters of SQL functions": namesOf(
+        hotOnes.filter(({ language }) => language === "sql"),
+      ),
+      "generic plans": namesOf(
+        hotOnes.filter(({ definition }) =>
+          definition.includes("force_generic_plan")
+        ),
+      ),
+    });
+    const ways = hotOnes.flatMap(({ statements }) => statements)
+      .map(({ way }) => way);
+    const counted: typeof counts = {};
+    for (const way of ways) counted[way] = (counted[way] ?? 0) + 1;
+    delete counted.elsewhere;
+    deepStrictEqual(counts, counted);
+
+    // Rules that nothing may break.
+    const volatilities = new Map(
+      functions.map(({ name, volatility }) => [name, volatility]),
+    );
+    for (const { name, statements } of found) {
+      for (const { changesBy, insertsSubquery } of statements) {
+        ok(!insertsSubquery, `${name} inserts what a subquery answers`);
+        for (const call of changesBy) {
+          ok(
+            (volatilities.get(call) ?? "i") === "i",
+            `${name} changes a row by ${call}(), which is not immutable`,
+          );
+        }
+      }
+    }
+    const levels = await sql`
+      select inhrelid::regclass::text as name from pg_inherits join pg_partitioned_table on partrelid = inhrelid`;
+    deepStrictEqual([...levels], [], "a partition that has partitions");
+
+    // A filter is put together, and begins with the workflow.
+    const [filter] = await sql<{ text: string }[]>`
+      select weir.execution_conditions(7, 'UTC', '{}', now()) as text`;
+    const [listed] = statementsOf({
+      name: "list",
+      language: "sql",
+      definition: "",
+      body: null,
+      source: `select x.* from weir.execution x where ${filter!.text}`,
+    }, []);
+    strictEqual(judge(listed, { spread, local }).way, "routed");
 
     // What a node works out for itself has to be the same on all of them.
     const bad = await sql<{ what: string }[]>`
       with expression as (
         select 'pg_attrdef'::regclass as catalog, d.oid, c.relname || '.' || attname as what
         from pg_attrdef d join pg_class c on c.oid = adrelid join pg_attribute a on attrelid = adrelid and attnum = adnum
-        where relnamespace = 'weir'::regnamespace and relname = any (${spread})
+        where relnamespace = 'weir'::regnamespace and relname = any (${[
+      ...spread,
+    ]})
         union all
         select 'pg_class'::regclass, indexrelid, indexrelid::regclass::text from pg_index join pg_class c on c.oid = indrelid
-        where relnamespace = 'weir'::regnamespace and relname = any (${spread})
+        where relnamespace = 'weir'::regnamespace and relname = any (${[
+      ...spread,
+    ]})
         union all
         select 'pg_constraint'::regclass, k.oid, conname from pg_constraint k join pg_class c on c.oid = conrelid
-        where contype = 'c' and relnamespace = 'weir'::regnamespace and relname = any (${spread})
+        where contype = 'c' and relnamespace = 'weir'::regnamespace and relname = any (${[
+      ...spread,
+    ]})
       )
       select what || ' calls ' || proname as what
       from expression e join pg_depend on classid = catalog and objid = e.oid and refclassid = 'pg_proc'::regclass

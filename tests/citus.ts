@@ -1,0 +1,306 @@
+/**
+ * What Citus would do with a statement, told from its text and from where its tables lie.
+ * Postgres' own parser reads the text. That is of the rules in docs/scaling.md; no Citus is asked.
+ *
+ * @module
+ */
+
+import { loadModule, parsePlPgSQLSync, parseSync } from "@libpg-query/parser";
+
+await loadModule();
+
+/** A function of the schema, as the catalogue has it. */
+export interface SqlFunction {
+  name: string;
+  language: string;
+  /** Of `pg_get_functiondef()`. */
+  definition: string;
+  /** Of `pg_get_function_sqlbody()`; `null` where the body is a string. */
+  body: string | null;
+  source: string;
+}
+
+/** Where tables lie. */
+export interface Places {
+  /** By workflow, on the nodes. */
+  spread: Set<string>;
+  /** On the coordinator alone: jobs, materialized views, temporary tables. Whatever is in neither is everywhere. */
+  local: Set<string>;
+}
+
+/**
+ * How a statement is run:
+ * - `routed`: every table that is spread is bound to one workflow by a value, so it runs whole on one node.
+ * - `with local rows`: the same, beside rows of the coordinator that are sent there.
+ * - `by rows`: inserts rows that come of no spread table, each where its workflow lies.
+ * - `pushed down`: reads one spread table on all nodes, and puts the answers together.
+ * - `across`: none of these.
+ * - `elsewhere`: touches nothing that is spread.
+ */
+export type Way =
+  | "routed"
+  | "with local rows"
+  | "by rows"
+  | "pushed down"
+  | "across"
+  | "elsewhere";
+
+/** What was found of one statement. */
+export interface Judged {
+  way: Way;
+  /** Functions that it calls. */
+  calls: Set<string>;
+  /** Functions called where a row of a spread table is changed: of `update … set` and `on conflict do update`. */
+  changesBy: Set<string>;
+  /** Whether `insert … values` has a subquery. */
+  insertsSubquery: boolean;
+}
+
+/** A node of the parser's tree. */
+// deno-lint-ignore no-explicit-any
+type Node = any;
+
+/** A table or subquery in a FROM. */
+interface Relation {
+  alias: string;
+  table: string | null;
+  of: Query;
+}
+
+/** One SELECT, UPDATE or DELETE, without the queries in it. */
+interface Query {
+  relations: Relation[];
+  outer: Query | null;
+  /** Pairs whose workflow_id is the same. */
+  same: [Relation, Relation][];
+  /** Whose workflow_id is equal to a value. */
+  bound: Set<Relation>;
+}
+
+/** Every object in a tree, under the name that its kind has in it. */
+function* nodesOf(tree: Node): Generator<[string, Node]> {
+  if (tree === null || typeof tree !== "object") return;
+  for (const [key, value] of Object.entries(tree)) {
+    if (!Array.isArray(tree)) yield [key, value];
+    yield* nodesOf(value);
+  }
+}
+
+/**
+ * Lists the statements of a function.
+ *
+ * @param tables Of the schema: the parser has no catalogue, so a variable of a row's type is made a record.
+ * @returns Trees of the parser. What `execute` puts together is not in them.
+ */
+export function statementsOf(
+  { language, definition, body, source }: SqlFunction,
+  tables: Iterable<string>,
+): Node[] {
+  if (language === "plpgsql") {
+    const rows = RegExp(`^(\\s+\\w+\\s+)(${[...tables].join("|")});`, "gm");
+    return [...nodesOf(parsePlPgSQLSync(definition.replace(rows, "$1record;")))]
+      .filter(([kind]) => kind === "PLpgSQL_expr")
+      .flatMap(([, { query, parseMode }]) =>
+        parse(
+          parseMode === 0
+            ? query
+            : `select ${
+              parseMode === 2 ? query : query.replace(/^[^=]*?:?=/, "")
+            }`,
+        )
+      );
+  }
+  if (body === null) return parse(source);
+  const text = body.trim();
+  return parse(
+    text.startsWith("RETURN")
+      ? text.replace("RETURN", "select")
+      : text.slice("BEGIN ATOMIC".length, -"END".length),
+  );
+}
+
+function parse(text: string): Node[] {
+  return parseSync(text).stmts!.map(({ stmt }: Node) => stmt);
+}
+
+/**
+ * Judges one statement.
+ *
+ * @param statement One of {@linkcode statementsOf}.
+ */
+export function judge(statement: Node, { spread, local }: Places): Judged {
+  const named = new Set(
+    [...nodesOf(statement)].filter(([kind]) => kind === "CommonTableExpr")
+      .map(([, cte]) => cte.ctename),
+  );
+  const queries: Query[] = [];
+  const changesBy = new Set<string>();
+  let writes = false;
+  let touchesLocal = false;
+  let insertsSubquery = false;
+
+  function isSpread(table: string | null): boolean {
+    return table !== null && spread.has(table);
+  }
+
+  /** The table that a column is of; `"value"` for a parameter or variable. */
+  function ownerOf({ fields }: Node, query: Query): Relation | "value" {
+    const names = fields.map(({ String }: Node) => String?.sval);
+    if (names.length === 1) {
+      return names[0] === "workflow_id"
+        ? query.relations.find(({ table }) => isSpread(table)) ??
+          query.relations[0] ?? "value"
+        : "value";
+    }
+    for (let at: Query | null = query; at; at = at.outer) {
+      const owner = at.relations.find(({ alias }) => alias === names.at(-2));
+      if (owner) return owner;
+    }
+    return "value";
+  }
+
+  /** What one side of an equation says of a workflow; `null` for what cannot be told. */
+  function sideOf(node: Node, query: Query): Relation | "value" | null {
+    if (node?.A_Const || node?.ParamRef || node?.A_Indirection) return "value";
+    if (!node?.ColumnRef) return null;
+    const owner = ownerOf(node.ColumnRef, query);
+    return owner === "value" ||
+        node.ColumnRef.fields.at(-1).String?.sval === "workflow_id"
+      ? owner
+      : null;
+  }
+
+  function readCondition(node: Node, query: Query): void {
+    if (node?.BoolExpr?.boolop === "AND_EXPR") {
+      for (const part of node.BoolExpr.args) readCondition(part, query);
+    }
+    const equation = node?.A_Expr;
+    if (
+      equation?.kind !== "AEXPR_OP" || equation.name[0].String.sval !== "="
+    ) return;
+    const left = sideOf(equation.lexpr, query);
+    const right = sideOf(equation.rexpr, query);
+    if (left === null || right === null) return;
+    if (left !== "value" && right !== "value") query.same.push([left, right]);
+    else if (left !== "value") query.bound.add(left);
+    else if (right !== "value") query.bound.add(right);
+  }
+
+  function readFrom(item: Node, query: Query): Relation[] {
+    if (item.JoinExpr) {
+      const { larg, rarg, usingClause, quals } = item.JoinExpr;
+      const left = readFrom(larg, query);
+      const right = readFrom(rarg, query);
+      if (
+        usingClause?.some(({ String }: Node) => String.sval === "workflow_id")
+      ) {
+        query.same.push(
+          ...left.flatMap((a) =>
+            right.map((b): [Relation, Relation] => [a, b])
+          ),
+        );
+      }
+      readCondition(quals, query);
+      readWithin(quals, query);
+      return [...left, ...right];
+    }
+    const { relname, alias } = item.RangeVar ?? {};
+    const table = relname === undefined || named.has(relname) ? null : relname;
+    const relation = {
+      alias: (alias ?? item.RangeSubselect?.alias ?? item.RangeFunction?.alias)
+        ?.aliasname ?? relname,
+      table,
+      of: query,
+    };
+    if (local.has(table)) touchesLocal = true;
+    query.relations.push(relation);
+    if (item.RangeSubselect) read(item.RangeSubselect.subquery, query);
+    if (item.RangeFunction) readWithin(item.RangeFunction.functions, query);
+    return [relation];
+  }
+
+  /** Reads the queries in an expression. */
+  function readWithin(node: Node, query: Query): void {
+    if (node === null || typeof node !== "object") return;
+    if (node.SubLink) read(node.SubLink.subselect, query);
+    for (const [key, part] of Object.entries(node)) {
+      if (key !== "subselect") readWithin(part, query);
+    }
+  }
+
+  function read(node: Node, outer: Query | null): void {
+    const [kind, it] = Object.entries<Node>(node)[0]!;
+    for (const { CommonTableExpr } of it.withClause?.ctes ?? []) {
+      read(CommonTableExpr.ctequery, outer);
+    }
+    if (it.op !== undefined && it.op !== "SETOP_NONE") {
+      read({ SelectStmt: it.larg }, outer);
+      read({ SelectStmt: it.rarg }, outer);
+      return;
+    }
+    const query: Query = { relations: [], outer, same: [], bound: new Set() };
+    if (kind === "InsertStmt") {
+      const target = isSpread(it.relation.relname);
+      writes ||= target;
+      const lists = it.selectStmt?.SelectStmt?.valuesLists;
+      if (target && [...nodesOf(lists)].some(([key]) => key === "SubLink")) {
+        insertsSubquery = true;
+      }
+      if (it.selectStmt) read(it.selectStmt, outer);
+      if (target) noteChange(it.onConflictClause);
+      return;
+    }
+    queries.push(query);
+    const { withClause: _, fromClause, usingClause, ...rest } = it;
+    if (kind !== "SelectStmt") {
+      readFrom({ RangeVar: it.relation }, query);
+      if (isSpread(it.relation?.relname)) noteChange(it);
+      delete rest.relation;
+    }
+    for (const item of fromClause ?? usingClause ?? []) readFrom(item, query);
+    readCondition(it.whereClause, query);
+    readWithin(rest, query);
+  }
+
+  function noteChange(node: Node): void {
+    for (const name of callsOf(node)) changesBy.add(name);
+  }
+
+  read(statement, null);
+
+  /** Postgres carries a value along equal columns of one query, but not into another one. */
+  function isBound(relation: Relation): boolean {
+    const { same, bound } = relation.of;
+    const known = new Set(bound);
+    for (let size = -1; size < known.size;) {
+      size = known.size;
+      for (const [a, b] of same) {
+        if (a.of === b.of && known.has(a) !== known.has(b)) {
+          known.add(a).add(b);
+        }
+      }
+    }
+    return known.has(relation);
+  }
+
+  const touched = queries.flatMap(({ relations }) => relations)
+    .filter(({ table }) => isSpread(table));
+  const free = touched.filter((relation) => !isBound(relation));
+  const alone = free.length === 1 && touched.length === 1 &&
+    "SelectStmt" in statement && free[0]!.of.outer === null && !touchesLocal;
+  const way = touched.length === 0
+    ? writes ? "by rows" : "elsewhere"
+    : free.length > 0
+    ? alone ? "pushed down" : "across"
+    : touchesLocal || writes
+    ? "with local rows"
+    : "routed";
+  return { way, calls: callsOf(statement), changesBy, insertsSubquery };
+}
+
+function callsOf(tree: Node): Set<string> {
+  return new Set(
+    [...nodesOf(tree)].filter(([kind]) => kind === "FuncCall")
+      .map(([, { funcname }]) => funcname.at(-1).String.sval),
+  );
+}
