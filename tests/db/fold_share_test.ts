@@ -116,7 +116,7 @@ dbTest(
             `${shared.length} of two, who folded ${a} and ${b}`,
         );
         // The last turn may find less than two rounds.
-        ok(shared.length <= alone.length / backlog.sharers + 1, say.at(-1));
+        ok(shared.length <= alone.length / backlog.sharers + 1, say.at(-1)!);
       }
       console.info(say.join("\n"));
       deepStrictEqual(await recount(world.sql), []);

@@ -366,7 +366,7 @@ Deno.test("isKnown() compares as RFC 9110 says", () => {
       ['"1-ab"', false],
     ] as const
   ) {
-    strictEqual(isKnown(header, '"1-a"'), known, header);
+    strictEqual(isKnown(header, '"1-a"'), known, `${header}`);
   }
 });
 
