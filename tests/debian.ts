@@ -77,6 +77,12 @@ const PROGRAMS: Program[] = [
     variable: "PYTHON_PATH",
   },
   {
+    tests: /^tests\/routes\/snippets_test/,
+    names: ["go"],
+    package: "golang-go",
+    variable: "GO_PATH",
+  },
+  {
     tests: /^tests\/faults\/clock_test/,
     names: ["faketime"],
     package: "faketime",

@@ -1,7 +1,6 @@
 /**
  * The code in docs/events.md and docs/producers.md, taken from there and run as a reader
- * would; what repeats is refused once. Go's runs where `GO_PATH` names its compiler, which
- * is too large to be fetched for one test.
+ * would; what repeats is refused once.
  *
  * @module
  */
@@ -14,7 +13,7 @@ import {
   strictEqual,
 } from "node:assert/strict";
 import { connect } from "../../db/client.ts";
-import { admin, dbTest, withDatabase, type World } from "../harness.ts";
+import { admin, dbTest, type World } from "../harness.ts";
 import { appWith } from "./_requests.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -217,8 +216,6 @@ snippetTest(
   },
 );
 
-const GO_PATH = Deno.env.get("GO_PATH");
-
 /** What the snippet of docs/producers.md needs around it, to report what a file holds. */
 const GO_PROGRAM = `package main
 
@@ -247,32 +244,24 @@ func main() {
 
 `;
 
-Deno.test({
-  name: GO_PATH
-    ? "Go of docs/producers.md reports"
-    : "Go of docs/producers.md reports (needs GO_PATH)",
-  ignore: !GO_PATH,
-  fn: () =>
-    withDatabase((world) =>
-      withReader(world, async (reader) => {
-        const code = await snippet("producers.md", "go", "func Report");
-        await reader.write("main.go", GO_PROGRAM + code);
-        await reader.write("good.json", JSON.stringify([event("1")]));
-        const bad = { ...event("2"), source: "nobody" };
-        await reader.write("bad.json", JSON.stringify([bad]));
-        const format = GO_PATH!.replace(/go$/, "gofmt");
-        strictEqual(await reader.run(format, ["-l", "main.go"]), "");
-        await reader.run(GO_PATH!, ["vet", "main.go"]);
-        await reader.run(GO_PATH!, ["build", "-o", "report", "main.go"]);
-        reader.refuse();
-        strictEqual(await reader.run("./report", ["good.json"]), "<nil>");
-        match(
-          await reader.run("./report", ["bad.json"]),
-          /^cannot report events: .*all_events_rejected/,
-        );
-        deepStrictEqual(await ids(world), ["1"]);
-      })
-    ),
+snippetTest("Go of docs/producers.md reports", async (reader, world) => {
+  const go = Deno.env.get("GO_PATH")!;
+  const code = await snippet("producers.md", "go", "func Report");
+  await reader.write("main.go", GO_PROGRAM + code);
+  await reader.write("good.json", JSON.stringify([event("1")]));
+  const bad = { ...event("2"), source: "nobody" };
+  await reader.write("bad.json", JSON.stringify([bad]));
+  const format = go.replace(/go$/, "gofmt");
+  strictEqual(await reader.run(format, ["-l", "main.go"]), "");
+  await reader.run(go, ["vet", "main.go"]);
+  await reader.run(go, ["build", "-o", "report", "main.go"]);
+  reader.refuse();
+  strictEqual(await reader.run("./report", ["good.json"]), "<nil>");
+  match(
+    await reader.run("./report", ["bad.json"]),
+    /^cannot report events: .*all_events_rejected/,
+  );
+  deepStrictEqual(await ids(world), ["1"]);
 });
 
 dbTest(
