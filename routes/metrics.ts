@@ -28,7 +28,7 @@ export interface RequestCounter {
   rows(): { labels: Record<string, string>; value: number }[];
 }
 
-/** What one metric is, and its samples. */
+/** What one metric is, and its samples. No label is `job` or `instance`: those are of whoever scrapes. */
 interface Metric {
   name: string;
   type: "counter" | "gauge";
@@ -124,7 +124,7 @@ function pipelineMetrics(state: Pipeline): Metric[] {
       "weir_job_lag_seconds",
       "Since a job last went well",
       jobs.map((job) => ({
-        labels: { job: job.name },
+        labels: { name: job.name },
         value: job.lag_seconds,
       })),
     ),
@@ -133,7 +133,7 @@ function pipelineMetrics(state: Pipeline): Metric[] {
       type: "counter",
       help: "Rounds of a job",
       samples: jobs.map((job) => ({
-        labels: { job: job.name },
+        labels: { name: job.name },
         value: job.runs,
       })),
     },
@@ -142,7 +142,7 @@ function pipelineMetrics(state: Pipeline): Metric[] {
       type: "counter",
       help: "Rounds of a job that failed",
       samples: jobs.map((job) => ({
-        labels: { job: job.name },
+        labels: { name: job.name },
         value: job.failures,
       })),
     },

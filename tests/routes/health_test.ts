@@ -128,7 +128,7 @@ dbTest(
         "weir_streams 0",
         "weir_access_log_lost_total 0",
         'weir_scheduler{scheduler="worker"} 1',
-        'weir_job_runs_total{job="a \\"job\\""} 7',
+        'weir_job_runs_total{name="a \\"job\\""} 7',
         'weir_limited_total{policy="read",verdict="allowed"} 1',
         'weir_cache_reads_total{found="loaded"} 0',
         'weir_http_requests_total{method="POST",route="/api/v1/events",status="202"} 1',
