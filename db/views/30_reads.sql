@@ -878,8 +878,9 @@ return case when bounds[cardinality(bounds)] < now
   then net_since(workflow, grain, keys[cardinality(keys)], only_version)
   else net_ahead(workflow, bounds[cardinality(bounds)], only_version) end;
 
--- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys. Days come
--- from the view, those that changed since from the rollup; quarters of an hour at the ends of a range. So do actions'.
+-- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys. Days are
+-- differences of the view's rows, those that changed since come from the rollup; quarters of an hour at the ends of a
+-- range. So do actions'.
 create or replace function step_sums(
   workflow int, grain grain, since timestamptz, until timestamptz, only_version int
 ) returns table (
@@ -913,75 +914,57 @@ begin
   if grain = 'day' and only_version is null then
     changed := changed_days(workflow, 'step_day_sums', since, until);
   end if;
-  if changed = '{}' then
+  if changed is not null then
     return query
-      -- A day's counts are int, and their sums bigint: of bigint, Postgres sums wider, in twice the time.
-      select v.step_id, sum(v.entered::int), sum(v.completed::int), sum(v.dropped_off::int), sum(v.goal_exits::int),
-        sum(v.left_after::int), sum(v.visits::int), sum(v.time_us)
-      from step_day_sums v
-      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until
-      group by v.step_id having sum(v.entered) > 0;
-    return;
-  end if;
-  return query
     select s.step_id, sum(s.entered)::bigint, sum(s.completed)::bigint, sum(s.dropped_off)::bigint,
       sum(s.goal_exits)::bigint, sum(s.left_after)::bigint, sum(s.visits)::bigint, sum(s.time_us)
     from (
-      select v.step_id, v.entered, v.completed, v.dropped_off, v.goal_exits, v.left_after, v.visits, v.time_us
-      from step_day_sums v
-      where changed is not null
-        and v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
+      select v.step_id, u.sign * v.entered as entered, u.sign * v.completed as completed,
+        u.sign * v.dropped_off as dropped_off, u.sign * v.goal_exits as goal_exits, u.sign * v.left_after as left_after,
+        u.sign * v.visits as visits, u.sign * v.time_us as time_us
+      from unchanged(since, until, changed) u
+      cross join lateral (
+        select max(w.bucket) as bucket from step_day_sums w where w.workflow_id = workflow and w.bucket < u.key) last
+      join step_day_sums v on v.workflow_id = workflow and v.bucket = last.bucket
       union all
       select r.step_id, r.entered, r.completed, r.dropped_off, r.goal_exits, r.left_after, r.visits, r.time_us
       from step_rollup r
-      where (changed is null or r.bucket = any (changed))
-        and r.workflow_id = workflow and r.grain = step_sums.grain and r.bucket >= since and r.bucket < until
-        and (only_version is null or r.version = only_version)
+      where changed <> '{}' and r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
     ) s group by s.step_id having sum(s.entered) > 0;
+    return;
+  end if;
+  return query
+    select r.step_id, sum(r.entered), sum(r.completed), sum(r.dropped_off), sum(r.goal_exits), sum(r.left_after),
+      sum(r.visits), sum(r.time_us)
+    from step_rollup r
+    where r.workflow_id = workflow and r.grain = step_sums.grain and r.bucket >= since and r.bucket < until
+      and (only_version is null or r.version = only_version)
+    group by r.step_id having sum(r.entered) > 0;
 end $$;
 
 -- step_average(workflow, cut, cut_from, cut_until, only_version): a row each step of all cohorts that are kept as days
--- and lie before a day's key, and of those enrolled between two instants of that day. The view holds the
--- sum over all days; taken out of it is what lies behind and what changed since, and the latter is added as it is.
+-- and lie before a day's key, and of those enrolled between two instants of that day.
 create or replace function step_average(
   workflow int, cut timestamptz, cut_from timestamptz, cut_until timestamptz, only_version int
 ) returns table (step_id int, entered bigint, completed bigint, dropped_off bigint)
 language plpgsql stable
 set search_path = weir, pg_temp as $$
-declare
-  seen     record;
-  changed  timestamptz[];
 begin
-  select v.revision, v.since into seen from view_revision v where v.view = 'step_day_sums' and v.workflow_id = workflow;
-  if only_version is null and seen.since <= cut then
-    changed := array(
-      select c.bucket from changed_day c where c.workflow_id = workflow and c.revision > seen.revision);
-    -- Days before those that the view holds one by one cannot be taken out of their sum.
-    if exists (select from unnest(changed) as day where day < seen.since) then
-      changed := null;
-    end if;
+  if cut_from = cut_until then  -- a day that is cut at its beginning
+    return query
+      select s.step_id, s.entered, s.completed, s.dropped_off
+      from step_sums(workflow, 'day', '-infinity', cut, only_version) s;
+    return;
   end if;
   return query
     select s.step_id, sum(s.entered)::bigint, sum(s.completed)::bigint, sum(s.dropped_off)::bigint
     from (
-      select v.step_id, sign * v.entered as entered, sign * v.completed as completed, sign * v.dropped_off as dropped_off
-      from step_day_sums v cross join lateral (select case v.bucket when '-infinity' then 1 else -1 end as sign) s
-      where changed is not null and v.workflow_id = workflow
-        and (v.bucket = '-infinity' or v.bucket >= cut or v.bucket = any (changed))
+      select d.step_id, d.entered, d.completed, d.dropped_off
+      from step_sums(workflow, 'day', '-infinity', cut, only_version) d
       union all
       select r.step_id, r.entered, r.completed, r.dropped_off
       from step_rollup r
-      where changed is null and r.workflow_id = workflow and r.grain = 'day' and r.bucket < cut
-        and (only_version is null or r.version = only_version)
-      union all
-      select r.step_id, r.entered, r.completed, r.dropped_off
-      from step_rollup r
-      where changed <> '{}' and r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed) and r.bucket < cut
-      union all
-      select r.step_id, r.entered, r.completed, r.dropped_off
-      from step_rollup r
-      where cut_from < cut_until  -- a day that is cut at its beginning has none
-        and r.workflow_id = workflow and r.grain = '15min' and r.bucket >= cut_from and r.bucket < cut_until
+      where r.workflow_id = workflow and r.grain = '15min' and r.bucket >= cut_from and r.bucket < cut_until
         and (only_version is null or r.version = only_version)
     ) s group by s.step_id having sum(s.entered) > 0;
 end $$;
@@ -1015,28 +998,29 @@ begin
   if grain = 'day' and only_version is null then
     changed := changed_days(workflow, 'action_day_sums', since, until);
   end if;
-  if changed = '{}' then
+  if changed is not null then
     return query
-      select v.step_id, sum(v.executions::int), sum(v.successes::int), sum(v.duration_us)
-      from action_day_sums v
-      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until
-      group by v.step_id having sum(v.executions) > 0;
-    return;
-  end if;
-  return query
     select s.step_id, sum(s.executions)::bigint, sum(s.successes)::bigint, sum(s.duration_us)
     from (
-      select v.step_id, v.executions, v.successes, v.duration_us
-      from action_day_sums v
-      where changed is not null
-        and v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
+      select v.step_id, u.sign * v.executions as executions, u.sign * v.successes as successes,
+        u.sign * v.duration_us as duration_us
+      from unchanged(since, until, changed) u
+      cross join lateral (
+        select max(w.bucket) as bucket from action_day_sums w where w.workflow_id = workflow and w.bucket < u.key) last
+      join action_day_sums v on v.workflow_id = workflow and v.bucket = last.bucket
       union all
       select r.step_id, r.executions, r.successes, r.duration_us
       from action_rollup r
-      where (changed is null or r.bucket = any (changed))
-        and r.workflow_id = workflow and r.grain = action_sums.grain and r.bucket >= since and r.bucket < until
-        and (only_version is null or r.version = only_version)
+      where changed <> '{}' and r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
     ) s group by s.step_id having sum(s.executions) > 0;
+    return;
+  end if;
+  return query
+    select r.step_id, sum(r.executions), sum(r.successes), sum(r.duration_us)
+    from action_rollup r
+    where r.workflow_id = workflow and r.grain = action_sums.grain and r.bucket >= since and r.bucket < until
+      and (only_version is null or r.version = only_version)
+    group by r.step_id having sum(r.executions) > 0;
 end $$;
 
 -- read_funnel(…): counts behind GET …/analytics/funnel, cohort attributed. Beside the counts of each step those

@@ -54,20 +54,37 @@ select make_view('workflow_day_sums', 'workflow_id, bucket', $$
     sum(duration_us) as duration_us, sum(conversion_us) as conversion_us
   from weir.workflow_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket$$);
 
--- And for each step a row of all days that are kept, under the key -infinity, for vs_workflow_average. It is in
--- the same view as the days, so that a day that changed since can be taken out of it as it went in.
+-- Of steps and actions, sums of all days up to and including bucket: those of a range are a difference of two rows,
+-- and what a step is compared with, all days that are kept, is one. Steps have a row on each day of their workflow, and
+-- one under the key -infinity, of the days before those that views hold one by one.
 select make_view('step_day_sums', 'workflow_id, bucket, step_id', $$
-  select workflow_id, coalesce(bucket, '-infinity') as bucket, step_id, sum(entered) as entered,
-    sum(completed) as completed, sum(dropped_off) as dropped_off, sum(goal_exits) as goal_exits,
-    sum(left_after) as left_after, sum(visits) as visits, sum(time_us) as time_us
-  from weir.step_rollup where grain = 'day'
-  group by grouping sets ((workflow_id, bucket, step_id), (workflow_id, step_id))
-  having grouping(bucket) = 1 or bucket >= weir.first_day_key()$$);
+  with day as (
+    select workflow_id, case when bucket >= weir.first_day_key() then bucket else '-infinity' end as bucket, step_id,
+      sum(entered) as entered, sum(completed) as completed, sum(dropped_off) as dropped_off,
+      sum(goal_exits) as goal_exits, sum(left_after) as left_after, sum(visits) as visits, sum(time_us) as time_us
+    from weir.step_rollup where grain = 'day' group by 1, 2, 3
+  )
+  select workflow_id, bucket, step_id, coalesce(sum(entered) over so_far, 0)::bigint as entered,
+    coalesce(sum(completed) over so_far, 0)::bigint as completed,
+    coalesce(sum(dropped_off) over so_far, 0)::bigint as dropped_off,
+    coalesce(sum(goal_exits) over so_far, 0)::bigint as goal_exits,
+    coalesce(sum(left_after) over so_far, 0)::bigint as left_after, coalesce(sum(visits) over so_far, 0)::bigint as visits,
+    coalesce(sum(time_us) over so_far, 0) as time_us
+  from (select distinct workflow_id, bucket from day) b join (select distinct workflow_id, step_id from day) s using (workflow_id)
+  left join day using (workflow_id, bucket, step_id)
+  window so_far as (partition by workflow_id, step_id order by bucket rows unbounded preceding)$$);
 
 select make_view('action_day_sums', 'workflow_id, bucket, step_id', $$
-  select workflow_id, bucket, step_id, sum(executions) as executions, sum(successes) as successes,
-    sum(duration_us) as duration_us
-  from weir.action_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, step_id$$);
+  with day as (
+    select workflow_id, bucket, step_id, sum(executions) as executions, sum(successes) as successes,
+      sum(duration_us) as duration_us
+    from weir.action_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, step_id
+  )
+  select workflow_id, bucket, step_id, coalesce(sum(executions) over so_far, 0)::bigint as executions,
+    coalesce(sum(successes) over so_far, 0)::bigint as successes, coalesce(sum(duration_us) over so_far, 0) as duration_us
+  from (select distinct workflow_id, bucket from day) b join (select distinct workflow_id, step_id from day) s using (workflow_id)
+  left join day using (workflow_id, bucket, step_id)
+  window so_far as (partition by workflow_id, step_id order by bucket rows unbounded preceding)$$);
 
 -- Nearest ranks of every measure over the windows of make_windows(). since, until: keys of days, until not in it.
 select make_view('window_percentiles', 'workflow_id, measure, since, until, subject_id', $$
@@ -96,24 +113,45 @@ select make_view('workflow_headline_sums', 'workflow_id', $$
   ) running on true$$);
 
 -- changed_days(workflow, name, since, until): keys of the days from since on and before until that changed
--- since the view was refreshed; null when the view lacks the workflow or begins later.
+-- since the view was refreshed; null when the view lacks the workflow or begins later. Since -infinity: when one that
+-- changed lies before the days that the view holds one by one.
 -- Callers: the reads of 30_reads.sql.
 create or replace function changed_days(workflow int, name text, since timestamptz, until timestamptz)
 returns timestamptz[]
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  seen  record;
+  seen     record;
+  changed  timestamptz[];
 begin
   select v.revision, v.since into seen from view_revision v where v.view = name and v.workflow_id = workflow;
-  if seen.since <= changed_days.since then
-    return array(
+  if seen.since <= (case changed_days.since when '-infinity' then changed_days.until else changed_days.since end) then
+    changed := array(
       select c.bucket from changed_day c
       where c.workflow_id = workflow and c.bucket >= changed_days.since and c.bucket < changed_days.until
-        and c.revision > seen.revision);
+        and c.revision > seen.revision order by 1);
+    if changed = '{}' or changed[1] >= seen.since then
+      return changed;
+    end if;
   end if;
   return null;
 end $$;
+
+-- unchanged(since, until, changed): of a range of days less some that changed, where the stretches end (sign 1) and
+-- begin (-1): what a view holds of all days before a key is to be added, or taken off. Inlined.
+create or replace function unchanged(since timestamptz, until timestamptz, changed timestamptz[])
+returns table (key timestamptz, sign int)
+language sql immutable parallel safe
+begin atomic
+  select e.key, sum(e.sign)::int
+  from (
+    select until, 1
+    union all select since, -1
+    union all select day, 1 from unnest(changed) day
+    union all select day + interval '24 hours', -1 from unnest(changed) day
+  ) e(key, sign)
+  group by e.key having sum(e.sign) <> 0;
+end;
 
 -- refresh_view(name, by_whom, pause, done): refreshes one of them, unless another session is at it or nothing
 -- has changed since it was; at least every quarter of an hour, as today becomes another day somewhere.

@@ -12,23 +12,26 @@ import { recordExecutions } from "../bench/history.ts";
 import { dbTest, type World } from "../harness.ts";
 import { makePast } from "./_history.ts";
 
-/** Each view, and the sums of a rollup that it must hold. */
+/** Each view, and the sums of a rollup that it must hold, by day or of all days so far. */
 const VIEWS = {
   workflow_day_sums: {
     rollup: "workflow_rollup",
     key: "workflow_id, bucket",
+    soFar: false,
     sums:
       "enrolled, enrolled_trigger, enrolled_bulk, enrolled_api, enrolled_manual, cohort_completed, cohort_exited, cohort_converted, cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us, duration_us, conversion_us",
   },
   step_day_sums: {
     rollup: "step_rollup",
     key: "workflow_id, bucket, step_id",
+    soFar: true,
     sums:
       "entered, completed, dropped_off, goal_exits, left_after, visits, time_us",
   },
   action_day_sums: {
     rollup: "action_rollup",
     key: "workflow_id, bucket, step_id",
+    soFar: true,
     sums: "executions, successes, duration_us",
   },
 };
@@ -36,10 +39,24 @@ const VIEWS = {
 /** Rows that a view and its rollup do not share. */
 async function differences({ sql }: World): Promise<number> {
   let count = 0;
-  for (const [view, { rollup, key, sums }] of Object.entries(VIEWS)) {
-    const summed = sums.split(", ").map((name) => `sum(${name})`).join(", ");
-    const kept =
-      `select ${key}, ${sums} from weir.${view} where bucket > '-infinity'`;
+  for (const [view, { rollup, key, soFar, sums }] of Object.entries(VIEWS)) {
+    const names = sums.split(", ");
+    const summed = names.map((name) => `sum(${name})`).join(", ");
+    const ofDay = soFar
+      ? names.map((name) =>
+        `${name} - lag(${name}, 1, ${name} - ${name}) over past as ${name}`
+      )
+      : names;
+    // A step has a row on days of its workflow on which it has nothing to count, too.
+    const kept = `
+      select * from (
+        select ${key}, ${ofDay.join(", ")} from weir.${view}
+        window past as (partition by workflow_id, ${
+      soFar ? "step_id" : "null"
+    } order by bucket)
+      ) d where bucket > '-infinity' and (${names.join(", ")}) <> (${
+      names.map(() => 0).join(", ")
+    })`;
     const right =
       `select ${key}, ${summed} from weir.${rollup} where grain = 'day' and bucket >= weir.first_day_key() group by ${key}`;
     const [row] = await sql.unsafe<[{ count: number }]>(`
