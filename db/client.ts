@@ -99,7 +99,7 @@ const states = new WeakMap<object, Lifeline["state"]>();
  * @param sql From {@linkcode connect}.
  */
 export function stateOfPool(sql: Sql): ReturnType<Lifeline["state"]> {
-  return states.get(sql)?.() ?? { connections: 0, waiting: 0 };
+  return states.get(sql)?.() ?? { connections: 0, waiting: 0, hasEnded: false };
 }
 
 /** Postgres is gone, going or full: class 08, 53 and 57P, and what the driver says. */

@@ -136,7 +136,7 @@ async function copyExecutions(
     const rows = await copyOut(
       sql,
       `copy (select * from weir.export_executions(${parameters})) to stdout (format csv)`,
-      signal,
+      { signal },
     );
     return rows.pipeThrough(framed({
       head: (request.bom === "true" ? BOM : "") + EXECUTION_COLUMNS,
@@ -149,7 +149,7 @@ async function copyExecutions(
   const rows = await copyOut(
     sql,
     `copy (select * from weir.export_execution_rows(${parameters})) to stdout (format csv, delimiter e'\\x01', quote e'\\x02')`,
-    signal,
+    { signal },
   );
   const head = JSON.stringify({ workflow_id: workflowUuid, as_of });
   return rows.pipeThrough(framed({

@@ -42,6 +42,9 @@ const REFUSAL_OVER_MS = 3_000;
 /** What is not sent by then, while connections are refused, is given up, ms. */
 const UNSENT_MS_MAX = 4_000;
 
+/** `CancelRequest` of the protocol; whatever else begins a connection is longer. */
+const CANCEL_BYTES = 16;
+
 /** `SSLRequest` of the protocol: anybody may ask, and is answered with one byte. */
 const ARE_YOU_THERE = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
 
@@ -86,8 +89,8 @@ export interface Lifeline {
    * whoever reads them sees that nothing comes.
    */
   watch(sql: postgres.Sql): postgres.Sql;
-  /** Connections there are, and questions that wait for their answer. */
-  state(): { connections: number; waiting: number };
+  /** Connections there are, questions that wait for their answer, and whether the pool takes more. */
+  state(): { connections: number; waiting: number; hasEnded: boolean };
 }
 
 /** Since when, ms of the process. */
@@ -202,9 +205,11 @@ export function createLifeline(
     if (hasEnded) socket.destroy();
     const openedAt = performance.now();
     sockets.add(socket);
-    socket.once("close", () => {
+    socket.once("close", (hadError) => {
       sockets.delete(socket);
-      noteEnd(openedAt);
+      // Postgres ends those that ask it to cancel as soon as it has.
+      const isCancel = !hadError && socket.bytesWritten === CANCEL_BYTES;
+      if (!isCancel) noteEnd(openedAt);
     });
     return socket;
   }
@@ -242,25 +247,37 @@ export function createLifeline(
       target = to;
       return open(to);
     },
-    state: () => ({ connections: sockets.size, waiting: waiting.size }),
+    state: () => ({
+      connections: sockets.size,
+      waiting: waiting.size,
+      hasEnded,
+    }),
     watch(sql) {
       async function end(options?: { timeout?: number }): Promise<void> {
         hasEnded = true;
         clearTimeout(timer);
         await sql.end(options);
+        // The driver says farewell, and goes on holding what it has stopped reading.
+        for (const socket of sockets) socket.destroy();
       }
-      return new Proxy(sql, {
-        apply: (target, self, args) =>
-          watched(Reflect.apply(target as never, self, args)),
-        get(target, name, receiver) {
-          if (name === "end") return end;
-          if (name === "unsafe") {
-            return (...args: Parameters<typeof sql.unsafe>) =>
-              watched(sql.unsafe(...args));
-          }
-          return Reflect.get(target, name, receiver);
-        },
-      });
+      function watchedClient<Client extends postgres.Sql>(sql: Client): Client {
+        return new Proxy(sql, {
+          apply: (target, self, args) =>
+            watched(Reflect.apply(target as never, self, args)),
+          get(target, name, receiver) {
+            if (name === "end") return end;
+            if (name === "reserve") {
+              return async () => watchedClient(await sql.reserve());
+            }
+            if (name === "unsafe") {
+              return (...args: Parameters<typeof sql.unsafe>) =>
+                watched(sql.unsafe(...args));
+            }
+            return Reflect.get(target, name, receiver);
+          },
+        });
+      }
+      return watchedClient(sql);
     },
   };
 }
