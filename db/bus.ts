@@ -95,6 +95,11 @@ const PUBLISH_MS_MAX = 3_000;
 /** Each workflow has a channel of its own, so that others can listen to one alone. */
 const CHANNELS = `${WORKFLOW_CHANGED}:`;
 
+/** What was asked does not know the path that subscribes. */
+class NoSubscriptions extends Error {
+  override message = "Cannot subscribe: Redis has no subscriptions";
+}
+
 /**
  * Publish and subscribe of Upstash, by its REST protocol: one request that stays open
  * hears all channels. (The subscriber of @upstash/redis 1.39 does not tell when it has
@@ -102,12 +107,21 @@ const CHANNELS = `${WORKFLOW_CHANGED}:`;
  *
  * @param address Where it is.
  * @param log Told when nobody can listen.
+ * @param instead Listened to where Redis has no subscriptions, as behind
+ * serverless-redis-http; default: nobody listens then.
  */
-export function upstashBus({ url, token }: UpstashAddress, log: Log): Bus {
+export function upstashBus(
+  { url, token }: UpstashAddress,
+  log: Log,
+  instead?: Bus,
+): Bus {
   async function publish(messages: [channel: string, text: string][]) {
     const response = await fetch(`${url}/pipeline`, {
       method: "POST",
-      headers: { authorization: `Bearer ${token}` },
+      headers: {
+        authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+      },
       body: JSON.stringify(messages.map((message) => ["PUBLISH", ...message])),
       signal: AbortSignal.timeout(PUBLISH_MS_MAX),
     });
@@ -129,6 +143,7 @@ export function upstashBus({ url, token }: UpstashAddress, log: Log): Bus {
         method: "POST",
         headers: {
           authorization: `Bearer ${token}`,
+          "content-type": "application/json",
           accept: "text/event-stream",
         },
         signal,
@@ -136,6 +151,7 @@ export function upstashBus({ url, token }: UpstashAddress, log: Log): Bus {
     );
     if (!response.ok || !response.body) {
       await response.body?.cancel();
+      if (response.status === 404) throw new NoSubscriptions();
       throw new Error(`Cannot subscribe: Redis answers ${response.status}`);
     }
     for await (const line of linesOf(response.body)) {
@@ -153,12 +169,18 @@ export function upstashBus({ url, token }: UpstashAddress, log: Log): Bus {
     listen(listener) {
       const stopped = new AbortController();
       const { signal } = stopped;
+      let hangUp: (() => Promise<void>) | undefined;
       const listening = (async () => {
         while (!signal.aborted) {
           try {
             await hear(listener, signal);
           } catch (error) {
             if (signal.aborted) return;
+            if (error instanceof NoSubscriptions && instead) {
+              log.info("redis has no subscriptions, listening to postgres");
+              hangUp = instead.listen(listener);
+              return;
+            }
             log.warn("cannot listen, changes are seen on the beat", { error });
           }
           await pause(LISTEN_AGAIN_MS, signal);
@@ -167,6 +189,7 @@ export function upstashBus({ url, token }: UpstashAddress, log: Log): Bus {
       return async () => {
         stopped.abort();
         await listening;
+        await hangUp?.();
       };
     },
     async ring(workflowUuids) {

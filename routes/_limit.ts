@@ -5,7 +5,9 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { Ratelimit } from "@upstash/ratelimit";
+import type { Redis } from "@upstash/redis";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Grant } from "../db/access.ts";
 import type { Scope } from "../db/schema.ts";
@@ -105,6 +107,7 @@ export function createLimiter(
 ): Limiter {
   const here = createWindow();
   const there = new Map<Policy, Ratelimit>();
+  let scripts: Pick<Redis, "eval" | "evalsha"> | undefined;
   const counts = new Map<Policy, { allowed: number; refused: number }>();
   const limitOf = (policy: Policy) =>
     perMinute[policy] ?? POLICIES[policy].perMinute;
@@ -120,7 +123,8 @@ export function createLimiter(
       if (ratelimit === undefined) {
         const limiter = Ratelimit.slidingWindow(limitOf(policy), "1 m");
         ratelimit = new Ratelimit({
-          redis,
+          // A sliding window is scripts alone.
+          redis: (scripts ??= scriptsOf(redis)) as Redis,
           limiter,
           prefix: `limit:${policy}`,
           // It grows without end; and a timeout of its own would let everybody through.
@@ -170,6 +174,37 @@ export function createLimiter(
       return verdict;
     },
     counts: () => [...counts].map(([policy, count]) => ({ policy, ...count })),
+  };
+}
+
+/** How @upstash/ratelimit begins its scripts, so that Upstash locks no more than their keys. */
+const KEY_LOCKING = "#!lua flags=allow-key-locking\n";
+
+/**
+ * Runs scripts as Upstash knows them; without their flag in a Redis that refuses it, as
+ * one does that stands behind serverless-redis-http.
+ */
+function scriptsOf(redis: Redis): Pick<Redis, "eval" | "evalsha"> {
+  let isPlain = false;
+  /** By the SHA-1 of the script with the flag, that of the one without. */
+  const plain = new Map<string, string>();
+  const sha1 = (text: string) => createHash("sha1").update(text).digest("hex");
+
+  return {
+    evalsha: (sha, ...rest) => redis.evalsha(plain.get(sha) ?? sha, ...rest),
+    async eval(script, ...rest) {
+      if (!isPlain) {
+        try {
+          return await redis.eval(script, ...rest);
+        } catch (error) {
+          if (!`${error}`.includes("Unexpected flag in script")) throw error;
+          isPlain = true;
+        }
+      }
+      const without = script.replace(KEY_LOCKING, "");
+      plain.set(sha1(script), sha1(without));
+      return await redis.eval(without, ...rest);
+    },
   };
 }
 

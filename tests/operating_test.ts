@@ -18,7 +18,14 @@ interface Service {
   environment?: Record<string, string>;
   healthcheck?: { test?: string[]; disable?: boolean };
   depends_on?: Record<string, { condition: string }>;
+  restart?: string;
+  stop_grace_period?: string;
+  shm_size?: string;
+  volumes?: string[];
 }
+
+/** Requests under way have so long to finish: docs/operating.md, Stopping. */
+const DRAIN_SECONDS = 10;
 
 /** A rule of Prometheus. */
 interface Rule {
@@ -207,7 +214,28 @@ Deno.test("Dockerfile and compose.yaml name files, commands and settings that th
       }
     }
   }
-  // The image's own asks by HTTP, which the worker does not speak.
+  // The image's own asks by HTTP, which the others do not speak.
   strictEqual(services.web!.healthcheck, undefined);
-  deepStrictEqual(services.worker!.healthcheck, { disable: true });
+  for (const name of ["worker", "migrate"]) {
+    deepStrictEqual(services[name]!.healthcheck, { disable: true });
+  }
+  // When the machine starts again all do, but what has done its work.
+  for (const [name, { restart }] of Object.entries(services)) {
+    const wanted = name === "migrate" ? undefined : "unless-stopped";
+    strictEqual(restart, wanted, name);
+  }
+  // At its socket Postgres answers while it is made, and then stops once more.
+  const postgres = services.postgres!;
+  const asked = postgres.healthcheck!.test!;
+  deepStrictEqual(asked.slice(0, 4), ["CMD", "pg_isready", "-h", "127.0.0.1"]);
+  // Where the image of Postgres 17 has its data, as an engine makes it for the image's user.
+  deepStrictEqual(postgres.volumes, ["postgres:/var/lib/postgresql/data"]);
+  match(postgres.command!, /shared_preload_libraries=pg_cron\b/);
+  match(postgres.command!, /cron\.database_name=weir\b/);
+  const seconds = (text: string) =>
+    Number(/^(\d+)(s|m)$/.exec(text)![1]) * (text.endsWith("m") ? 60 : 1);
+  for (const name of ["web", "worker"]) {
+    ok(seconds(services[name]!.stop_grace_period!) > DRAIN_SECONDS, name);
+  }
+  ok(seconds(postgres.stop_grace_period!) >= 60);
 });

@@ -33,6 +33,11 @@ export interface Upstash extends AsyncDisposable {
   requests: number;
   /** Every answer but subscriptions' waits for so long, ms. */
   delayMs: number;
+  /**
+   * Set it to have what serverless-redis-http 0.0.10 offers before a Redis of anybody's: no
+   * subscriptions, no flags in scripts that only Upstash knows, and bodies that say they are JSON.
+   */
+  isPlain: boolean;
   /** From the next request on. What hangs already goes on hanging. */
   behave(behaviour: Behaviour): Promise<void>;
   /** Kills redis; what it held is gone. */
@@ -65,6 +70,7 @@ export async function startUpstash(): Promise<Upstash> {
     token,
     requests: 0,
     delayMs: 0,
+    isPlain: false,
     async behave(next) {
       behaviour = next;
       if (next === "refuses") await close();
@@ -133,6 +139,14 @@ export async function startUpstash(): Promise<Upstash> {
       return failure("ERR internal error", 500);
     }
     const [, kind = "", ...names] = pathname.split("/").map(decodeURIComponent);
+    if (upstash.isPlain) {
+      if (request.headers.get("content-type") !== "application/json") {
+        return failure("Invalid content type. Expected application/json.", 400);
+      }
+      if (!["", "pipeline", "multi-exec"].includes(kind)) {
+        return new Response("Endpoint not found", { status: 404 });
+      }
+    }
     try {
       if (/^p?subscribe$/.test(kind)) {
         return await subscribe([kind, ...names]);
@@ -171,7 +185,7 @@ export async function startUpstash(): Promise<Upstash> {
     if (refused) {
       return failure(`ERR Command is not available: '${refused[0]}'`, 400);
     }
-    const sent = commands.map(withoutKeyLocking);
+    const sent = upstash.isPlain ? commands : commands.map(withoutKeyLocking);
     if (kind === "multi-exec") {
       const replies = await ask([["MULTI"], ...sent, ["EXEC"]]);
       const last = replies.at(-1)!;

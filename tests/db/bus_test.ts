@@ -4,7 +4,7 @@
  * @module
  */
 
-import { deepStrictEqual, ok } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { type Bus, postgresBus, relayRings, upstashBus } from "../../db/bus.ts";
 import { createLog } from "../../db/log.ts";
 import { dbTest, until } from "../harness.ts";
@@ -83,6 +83,31 @@ Deno.test("upstashBus() carries rings and announcements, and listens again after
     await upstash.startRedis();
   });
 });
+
+dbTest(
+  "upstashBus() listens to Postgres where Redis has no subscriptions, and rings there none the less",
+  async ({ sql }) => {
+    await using upstash = await startUpstash();
+    upstash.isPlain = true;
+    const lines: string[] = [];
+    const warnings = createLog("info", (line) => lines.push(line));
+    const postgres = postgresBus(sql, log);
+    const bus = upstashBus(upstash, warnings, postgres);
+    const ear = listen(bus);
+    try {
+      await until("it listens", () => ear.connections() > 0);
+      const asked = upstash.requests;
+      await postgres.ring([ID]);
+      await until("it hears", () => ear.rung.includes(ID));
+      // It is not asked again for what it does not have.
+      strictEqual(upstash.requests, asked);
+      strictEqual(lines.length, 1, lines.join());
+      await bus.ring([OTHER]);
+    } finally {
+      await ear.hangUp();
+    }
+  },
+);
 
 dbTest("relayRings() passes on what Postgres tells", async ({ sql }) => {
   await using upstash = await startUpstash();

@@ -86,6 +86,27 @@ Deno.test("createLimiter() lets exactly so many of many at once through", async 
   }
 });
 
+Deno.test("createLimiter() counts in a Redis that refuses flags of Upstash's in scripts", async () => {
+  await using upstash = await startUpstash();
+  upstash.isPlain = true;
+  const there = createUpstash({ ...upstash, log: quiet });
+  const [one, other] = [0, 1].map(() =>
+    createLimiter({ now: () => new Date(), upstash: there })
+  );
+  // Nobody stands in for Redis here.
+  const { perMinute, without } = POLICIES.export;
+  strictEqual(without, "closed");
+  for (let i = 0; i < perMinute; i++) {
+    const limiter = i % 2 === 0 ? one! : other!;
+    ok((await limiter.take("export", "x")).allowed, `${i}`);
+  }
+  ok(!(await one!.take("export", "x")).allowed);
+  const before = upstash.requests;
+  await other!.take("export", "y");
+  strictEqual(upstash.requests, before + 1, "its script is known");
+  ok(there.isUp());
+});
+
 Deno.test("createLimiter() does without Upstash as the table says, and waits for it once", async () => {
   await using upstash = await startUpstash();
   for (const behaviour of ["refuses", "hangs", "fails"] as const) {
