@@ -238,4 +238,18 @@ Deno.test("Dockerfile and compose.yaml name files, commands and settings that th
     ok(seconds(services[name]!.stop_grace_period!) > DRAIN_SECONDS, name);
   }
   ok(seconds(postgres.stop_grace_period!) >= 60);
+
+  // As much is told of Fly.
+  const fly = /```toml\n# fly\.toml[^]+?```/
+    .exec(await read("docs/operating.md"))![0];
+  ok(seconds(/kill_timeout = "(\w+)"/.exec(fly)![1]!) > DRAIN_SECONDS);
+  const commands = [
+    ...fly.matchAll(/^(?:release_command|web|worker) = "(\w+)"/gm),
+  ].map(([, command]) => command);
+  deepStrictEqual(commands, ["migrate", "serve", "work"]);
+  for (const command of commands) ok(main.includes(`  ${command}`), command);
+  match(
+    dockerfile,
+    RegExp(`^EXPOSE ${/internal_port = (\d+)/.exec(fly)![1]}$`, "m"),
+  );
 });
