@@ -16,7 +16,7 @@ end $$;
 drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists samples_between(int, measure, timestamptz, timestamptz, boolean);
-drop function if exists samples_of_bin(int, measure, int, smallint, timestamptz, timestamptz, boolean);
+drop function if exists samples_of_bin(int, measure, int, smallint, timestamptz, timestamptz);
 
 -- SQL functions here are inlined or small; what is neither is plpgsql, which keeps its plans: Postgres plans an
 -- SQL function anew at every call.
@@ -224,10 +224,22 @@ begin atomic
       select from event_queue q where q.workflow_id = workflow and q.event_id = a.event_id);
 end;
 
--- samples_of_bin(workflow, what, subject, in_bin, since, until): of those, the ones of a step (or 0) in a bin of the
--- histograms, by indexes that hold just that. Actions that do not count yet wait in the queue, or are parked. Inlined.
+-- actions_wait(workflow): whether there are actions that do not count yet, in the queue or parked. By indexes, as in
+-- as_of().
+create or replace function actions_wait(workflow int) returns boolean
+language plpgsql stable
+set enable_seqscan = off
+set search_path = weir, pg_temp as $$
+begin
+  return exists (select from event_queue q where q.workflow_id = workflow and q.type = 'action.executed')
+    or exists (select from parked_action p where p.workflow_id = workflow);
+end $$;
+
+-- samples_of_bin(workflow, what, subject, in_bin, since, until, waits): of those samples the ones of a step (or 0) in a
+-- bin of the histograms, by indexes that hold just that. waits: actions_wait(); to take none out of 24,000 costs as much
+-- as to read them. Inlined.
 create or replace function samples_of_bin(
-  workflow int, what measure, subject int, in_bin smallint, since timestamptz, until timestamptz
+  workflow int, what measure, subject int, in_bin smallint, since timestamptz, until timestamptz, waits boolean
 ) returns table (us bigint)
 language sql stable
 begin atomic
@@ -253,21 +265,27 @@ begin atomic
   where what = 'step_time' and s.workflow_id = workflow and s.step_id = subject and s.completed_at is not null
     and histogram_bin(greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))) = in_bin
     and s.enrolled_at is not null and s.enrolled_at >= since and s.enrolled_at < until
+  union all
+  select a.duration_us
+  from event a
+  where what = 'action_duration' and not waits and a.workflow_id = workflow and a.type = 'action.executed'
+    and a.subject_uuid = (select step_uuid from step where workflow_id = workflow and step_id = subject)
+    and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
   union all (
     select a.duration_us
     from event a
-    where what = 'action_duration' and a.workflow_id = workflow and a.type = 'action.executed'
+    where what = 'action_duration' and waits and a.workflow_id = workflow and a.type = 'action.executed'
       and a.subject_uuid = (select step_uuid from step where workflow_id = workflow and step_id = subject)
       and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
     except all (
       select q.duration_us
       from event_queue q join step s on s.workflow_id = q.workflow_id and s.step_uuid = q.subject_uuid
-      where what = 'action_duration' and q.workflow_id = workflow and q.type = 'action.executed' and s.step_id = subject
+      where what = 'action_duration' and waits and q.workflow_id = workflow and q.type = 'action.executed' and s.step_id = subject
         and histogram_bin(q.duration_us) = in_bin and q.occurred_at >= since and q.occurred_at < until
       union all
       select p.duration_us
       from parked_action p
-      where what = 'action_duration' and p.workflow_id = workflow and p.step_id = subject
+      where what = 'action_duration' and waits and p.workflow_id = workflow and p.step_id = subject
         and histogram_bin(p.duration_us) = in_bin and p.occurred_at >= since and p.occurred_at < until));
 end;
 
@@ -354,7 +372,8 @@ language plpgsql stable
 set search_path = weir, pg_temp
 set plan_cache_mode = force_generic_plan as $$
 declare
-  d  record := whole_days(workflow, since, until);
+  d      record := whole_days(workflow, since, until);
+  waits  boolean := what = 'action_duration' and actions_wait(workflow);
 begin
   return query
   with part as (
@@ -374,7 +393,7 @@ begin
     max(v.us::float8) filter (where place = 2), max(v.us::float8) filter (where place = 5),
     max(v.us::float8) filter (where place = 1)
   from wanted w cross join lateral (
-    select s.us from samples_of_bin(workflow, what, w.subject_id, w.bin, since, until) s order by s.us offset w.nth - 1 limit 1
+    select s.us from samples_of_bin(workflow, what, w.subject_id, w.bin, since, until, waits) s order by s.us offset w.nth - 1 limit 1
   ) v
   group by w.subject_id;
 end $$;
@@ -640,8 +659,17 @@ begin
       from (select ix, k, first_instant(d, zone) as day from unnest(keys, days) with ordinality as x(k, d, ix)) edge
       where k <> day
     ), moved as materialized (
-      select m.ix, m.sign, r.* from midnight m join workflow_rollup r on r.workflow_id = workflow and r.grain = '15min'
+      select m.ix, m.sign, sum(r.enrolled) as enrolled, sum(r.enrolled_trigger) as enrolled_trigger,
+        sum(r.enrolled_bulk) as enrolled_bulk, sum(r.enrolled_api) as enrolled_api,
+        sum(r.enrolled_manual) as enrolled_manual, sum(r.cohort_completed) as cohort_completed,
+        sum(r.cohort_exited) as cohort_exited, sum(r.cohort_converted) as cohort_converted,
+        sum(r.cohort_settled_converted) as cohort_settled_converted, sum(r.completed) as completed,
+        sum(r.exited) as exited, sum(r.converted) as converted, sum(r.cohort_duration_us) as cohort_duration_us,
+        sum(r.cohort_conversion_us) as cohort_conversion_us, sum(r.duration_us) as duration_us,
+        sum(r.conversion_us) as conversion_us
+      from midnight m join workflow_rollup r on r.workflow_id = workflow and r.grain = '15min'
         and r.bucket >= m.since and r.bucket < m.until and (only_version is null or r.version = only_version)
+      group by m.ix, m.sign
     )
     select side.position, side.sign * m.enrolled, side.sign * m.enrolled_trigger, side.sign * m.enrolled_bulk,
       side.sign * m.enrolled_api, side.sign * m.enrolled_manual, side.sign * m.cohort_completed,
