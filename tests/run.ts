@@ -9,6 +9,7 @@
  * @module
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { connect } from "../db/client.ts";
 import { type Embedded, startEmbedded } from "../db/embedded.ts";
@@ -42,6 +43,23 @@ const ALSO_ON_POSTGRES_15 = [
   "tests/db/views_test.ts",
   "tests/routes/analytics_test.ts",
 ];
+
+/** Each of three groups takes 5 minutes at most on two cores, and 14 on busy ones: what takes longer hangs. */
+const GROUP_MINUTES_MAX = Number(Deno.env.get("TEST_MINUTES_MAX") ?? 25);
+
+/** Three groups that hang, and what is before and after them. CI gives up after 90. */
+const RUN_MINUTES_MAX = 3 * GROUP_MINUTES_MAX + 10;
+
+/** `deno test` says at once what it is at when it is interrupted, ms. */
+const LAST_WORDS_MS_MAX = 5_000;
+
+/**
+ * A script of `sh -c`: runs its arguments as a command, whose status is its own. Its group
+ * of processes, with all that tests have started and left behind, is killed when whoever
+ * holds the other end of its input closes that or is gone.
+ */
+const GROUP =
+  'exec 3<&0; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & "$@" 3<&- </dev/null';
 
 const ROOT = new URL("../", import.meta.url);
 const COVERAGE = fileURLToPath(new URL("coverage", ROOT));
@@ -165,22 +183,23 @@ async function runTests(
   env: Record<string, string>,
   signal: AbortSignal,
 ): Promise<Count> {
-  const child = new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command("/bin/sh", {
     // Types are for `deno task ok`: checking them takes longer than the tests.
-    args: ["test", "-A", "--no-check", `--coverage=${COVERAGE}`]
-      .concat("--coverage-raw-data-only", ...args),
+    args: ["-c", GROUP, "sh", Deno.execPath(), "test", "-A", "--no-check"]
+      .concat(`--coverage=${COVERAGE}`, "--coverage-raw-data-only", ...args),
     cwd: ROOT,
     env,
-    stdin: "null",
+    stdin: "piped",
     stdout: "piped",
-    signal,
+    detached: true,
   }).spawn();
+  const ending = endOf(child, signal);
   let tail = "";
   for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
     await Deno.stdout.write(new TextEncoder().encode(chunk));
     tail = (tail + chunk).slice(-4_000);
   }
-  const { success } = await child.status;
+  const success = await ending;
   // deno-lint-ignore no-control-regex
   const plain = tail.replaceAll(/\x1b\[[\d;]*m/g, "");
   const [, passed, failed] = /(\d+) passed.* \| (\d+) failed/.exec(plain) ?? [];
@@ -188,6 +207,31 @@ async function runTests(
   // It may fail without a failed test: a file that does not load, a kill.
   if (!success && count.failed === 0) count.failed = 1;
   return count;
+}
+
+/** Waits for a group, until it is told not to or the group is late. Returns whether all is well. */
+async function endOf(
+  group: Deno.ChildProcess,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const late = AbortSignal.timeout(GROUP_MINUTES_MAX * 60_000);
+  const enough = AbortSignal.any([signal, late]);
+  const giveUp = new Promise<null>((resolve) =>
+    enough.addEventListener("abort", () => resolve(null))
+  );
+  let status = await Promise.race([group.status, giveUp]);
+  if (status === null) {
+    if (late.aborted) {
+      console.error(
+        `Cannot wait any longer: after ${GROUP_MINUTES_MAX} minutes there are tests that have not ended`,
+      );
+    }
+    // It names them.
+    Deno.kill(-group.pid, "SIGINT");
+    status = await Promise.race([group.status, delay(LAST_WORDS_MS_MAX, null)]);
+  }
+  await group.stdin.close();
+  return status?.success ?? false;
 }
 
 /** Only a whole run is held to the limit. */
@@ -219,6 +263,13 @@ async function reportCoverage(isWhole: boolean): Promise<boolean> {
 }
 
 if (import.meta.main) {
+  setTimeout(() => {
+    console.error(
+      `Cannot go on: this takes ${RUN_MINUTES_MAX} minutes already`,
+    );
+    console.log("0 passed, 1 failed");
+    Deno.exit(1);
+  }, RUN_MINUTES_MAX * 60_000);
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => stop.abort());

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { WATCHDOG } from "./debian.ts";
 import { until } from "./harness.ts";
+import { serve, type Served } from "./serve.ts";
 
 /** What the bridge does with requests. */
 export type Behaviour =
@@ -46,6 +47,9 @@ export interface Upstash extends AsyncDisposable {
   startRedis(): Promise<void>;
 }
 
+/** `msMax` of those who are to have their answer, also on a machine that others keep busy. */
+export const PATIENT_MS = 30_000;
+
 /** These are about one connection or stop the server: Upstash has none of them. */
 const REFUSED =
   /^(P|S)?(UN)?SUBSCRIBE|^(MULTI|EXEC|DISCARD|WATCH|MONITOR|SELECT|AUTH|HELLO|QUIT|RESET|CLIENT|CONFIG|DEBUG|SHUTDOWN|B[LRZ]\w*)$/i;
@@ -62,8 +66,7 @@ export async function startUpstash(): Promise<Upstash> {
   let redis: Deno.ChildProcess | undefined;
   const idle: Connection[] = [];
   let behaviour: Behaviour = "ok";
-  let closing = new AbortController();
-  let server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  let server: Served | undefined;
 
   const upstash: Upstash = {
     url: "",
@@ -89,19 +92,13 @@ export async function startUpstash(): Promise<Upstash> {
   return upstash;
 
   function open(): void {
-    if (server) return;
-    closing = new AbortController();
-    server = Deno.serve({
-      hostname: "127.0.0.1",
-      port: upstash.url ? Number(new URL(upstash.url).port) : 0,
-      signal: closing.signal,
-      onListen: ({ port }) => upstash.url = `http://127.0.0.1:${port}`,
-    }, answer);
+    const port = upstash.url ? Number(new URL(upstash.url).port) : 0;
+    server ??= serve(answer, port);
+    upstash.url = server.url;
   }
 
   async function close(): Promise<void> {
-    closing.abort();
-    await server?.finished;
+    await server?.[Symbol.asyncDispose]();
     server = undefined;
   }
 
@@ -130,12 +127,13 @@ export async function startUpstash(): Promise<Upstash> {
 
   async function answer(request: Request): Promise<Response> {
     upstash.requests++;
+    const { signal } = request;
     const { pathname } = new URL(request.url);
     if (request.headers.get("authorization") !== `Bearer ${token}`) {
       return failure("Unauthorized", 401);
     }
     if (behaviour !== "ok") {
-      if (behaviour === "hangs") await aborted(closing.signal);
+      if (behaviour === "hangs") await aborted(signal);
       return failure("ERR internal error", 500);
     }
     const [, kind = "", ...names] = pathname.split("/").map(decodeURIComponent);
@@ -149,7 +147,7 @@ export async function startUpstash(): Promise<Upstash> {
     }
     try {
       if (/^p?subscribe$/.test(kind)) {
-        return await subscribe([kind, ...names]);
+        return await subscribe([kind, ...names], signal);
       }
       const encode = request.headers.get("upstash-encoding") === "base64"
         ? toBase64
@@ -157,7 +155,6 @@ export async function startUpstash(): Promise<Upstash> {
       const body = await request.json();
       const answered = await run(kind, body, encode);
       if (upstash.delayMs > 0) {
-        const { signal } = closing;
         await setTimeout(upstash.delayMs, null, { signal }).catch(() => {});
       }
       return answered;
@@ -221,14 +218,20 @@ export async function startUpstash(): Promise<Upstash> {
     }
   }
 
-  async function subscribe(command: string[]): Promise<Response> {
+  async function subscribe(
+    command: string[],
+    signal: AbortSignal,
+  ): Promise<Response> {
     const connection = await Connection.open(socket);
-    closing.signal.addEventListener("abort", () => connection.close());
+    aborted(signal).then(() => connection.close());
     await connection.send([command]);
     const messages = new ReadableStream<string>({
       async pull(controller) {
         const message = await connection.receive().catch(() => null);
-        if (message === null) return controller.close();
+        if (message === null) {
+          connection.close();
+          return controller.close();
+        }
         const parts = encoded(message, toText) as unknown[];
         controller.enqueue(`data: ${parts.join(",")}\n\n`);
       },
@@ -371,7 +374,8 @@ class Connection {
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) =>
-    signal.addEventListener("abort", () => resolve(), { once: true })
-  );
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

@@ -16,6 +16,7 @@ import {
   visit,
   widthBeyondScreen,
 } from "./_browser.ts";
+import { serve, type Served } from "../serve.ts";
 import { CART } from "./_story.ts";
 
 /** Each theme and each width once: colours do not depend on the layout. CSS pixels. */
@@ -29,7 +30,7 @@ const REFUSED = /frame|embed|chrome-error|127\.0\.0\.1/;
 /** Links from the form to the frame. */
 export async function sharing(it: Visit): Promise<void> {
   await using host = hostOf((embed) => `<iframe src="${embed}"></iframe>`);
-  const { url, embed } = await openLink(it, { frame_ancestors: host.origin });
+  const { url, embed } = await openLink(it, { frame_ancestors: host.url });
   const stranger = await it.browser.createBrowserContext();
   try {
     await looksAt(await stranger.newPage(), url);
@@ -112,18 +113,18 @@ async function readsWithoutScripts(page: Page, url: string) {
 }
 
 /** A page of another site, under two names: both lead to it, and one is on the list. */
-async function framed(page: Page, host: Host, embed: string) {
+async function framed(page: Page, host: Served, embed: string) {
   const shown = async (origin: string) => {
     await page.goto(`${origin}/?embed=${encodeURIComponent(embed)}`);
     const frame = (await (await page.waitForSelector("iframe"))!
       .contentFrame())!;
     return await frame.$eval("h1", (head) => head.textContent!);
   };
-  match(await shown(host.origin), /Abandoned cart/);
+  match(await shown(host.url), /Abandoned cart/);
   await shoot(page, "share-framed");
   // What the browser puts in its place.
   match(
-    await shown(host.origin.replace("127.0.0.1", "localhost")),
+    await shown(host.url.replace("127.0.0.1", "localhost")),
     /127\.0\.0\.1 is blocked/,
   );
   await page.close();
@@ -172,24 +173,13 @@ async function looksAfterThem({ page, url }: Visit, link: string) {
   }, REFUSED);
 }
 
-interface Host extends AsyncDisposable {
-  origin: string;
-}
-
 /** Another site, with one page. */
-function hostOf(page: (embed: string) => string): Host {
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    (request) => {
-      const embed = new URL(request.url).searchParams.get("embed") ?? "";
-      const style = "<style>iframe{width:100%;height:90vh;border:0}</style>";
-      return new Response(`<!doctype html>${style}${page(embed)}`, {
-        headers: { "content-type": "text/html" },
-      });
-    },
-  );
-  return {
-    origin: `http://127.0.0.1:${server.addr.port}`,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
+function hostOf(page: (embed: string) => string): Served {
+  return serve((request) => {
+    const embed = new URL(request.url).searchParams.get("embed") ?? "";
+    const style = "<style>iframe{width:100%;height:90vh;border:0}</style>";
+    return new Response(`<!doctype html>${style}${page(embed)}`, {
+      headers: { "content-type": "text/html" },
+    });
+  });
 }

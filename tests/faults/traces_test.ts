@@ -2,6 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { createSignInLink } from "../../db/access.ts";
 import { dbTest, startServer, until } from "../harness.ts";
 import { put, RANGE, WORKFLOW } from "../routes/_requests.ts";
+import { serve } from "../serve.ts";
 
 /** A span, as OTLP writes it in JSON. */
 interface Span {
@@ -14,23 +15,15 @@ interface Span {
 function startCollector() {
   let text = "";
   const spans: Span[] = [];
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    async (request) => {
-      const body = await request.text();
-      text += body;
-      for (const { scopeSpans } of JSON.parse(body).resourceSpans ?? []) {
-        for (const one of scopeSpans) spans.push(...one.spans);
-      }
-      return Response.json({});
-    },
-  );
-  return {
-    url: `http://127.0.0.1:${server.addr.port}`,
-    spans,
-    text: () => text,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
+  const server = serve(async (request) => {
+    const body = await request.text();
+    text += body;
+    for (const { scopeSpans } of JSON.parse(body).resourceSpans ?? []) {
+      for (const one of scopeSpans) spans.push(...one.spans);
+    }
+    return Response.json({});
+  });
+  return { ...server, spans, text: () => text };
 }
 
 function attributesOf({ attributes }: Span): Record<string, unknown> {

@@ -9,6 +9,7 @@ import { fold } from "../../db/events.ts";
 import { SAME_ORIGIN } from "../app.ts";
 import { dbTest, until } from "../harness.ts";
 import { startNginx } from "../nginx.ts";
+import { serve } from "../serve.ts";
 import { appWith, enrolled, post, put, send, WORKFLOW } from "./_requests.ts";
 
 const SHARES = `/api/v1/workflows/${WORKFLOW}/shares`;
@@ -19,18 +20,13 @@ dbTest(
     const app = appWith(world, { shareCacheSeconds: 1, trustedProxies: 1 });
     /** What reached the server: the status of its answers. */
     const seen: number[] = [];
-    const serve = (port: number) =>
-      Deno.serve(
-        { hostname: "127.0.0.1", port, onListen() {} },
-        async (request) => {
-          const answer = await app.fetch(request);
-          if (/share|embed/.test(request.url)) seen.push(answer.status);
-          return answer;
-        },
-      );
-    let server = serve(0);
-    const { port } = server.addr;
-    await using nginx = await startNginx(`http://127.0.0.1:${port}`);
+    const answer = async (request: Request) => {
+      const answer = await app.fetch(request);
+      if (/share|embed/.test(request.url)) seen.push(answer.status);
+      return answer;
+    };
+    await using server = serve(answer);
+    await using nginx = await startNginx(server.url);
     await put(world, { name: "Welcome" });
     await post(world, enrolled());
     while (await fold(world.sql) > 0);
@@ -102,7 +98,7 @@ dbTest(
     ok(kept.includes(path) && !kept.includes(locked.path));
     doesNotMatch(kept, /This page has a password/);
 
-    await server.shutdown();
+    await server[Symbol.asyncDispose]();
     await until("it serves what it has", async () => {
       const { status, cache, text } = await get(path);
       strictEqual(status, 200);
@@ -110,7 +106,7 @@ dbTest(
       return cache === "STALE";
     });
     strictEqual((await get(locked.path, { cookie })).status, 502);
-    server = serve(port);
+    await using _again = serve(answer, server.port);
 
     const revoke = `${SHARES}/${share_id}`;
     strictEqual((await send(world, "DELETE", revoke, { app })).status, 200);
@@ -125,6 +121,5 @@ dbTest(
     const token = path.split("/").at(-1)!;
     ok(!(await nginx.log()).includes(token));
     match(await nginx.log(), /GET \/share\/- 200 HIT/);
-    await server.shutdown();
   },
 );

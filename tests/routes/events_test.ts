@@ -13,6 +13,7 @@ import {
   REQUEST_BYTES_MAX,
 } from "../../db/schema.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
+import { serve } from "../serve.ts";
 import {
   appWith,
   assertProblem,
@@ -816,15 +817,12 @@ dbTest("POST /events survives a client that hangs up", async (world) => {
   };
   let rings = 0;
   const app = appWith(world, { log, eventsAccepted: () => rings++ });
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: quiet },
-    app.fetch,
-  );
-  await hangUp(world, server.addr.port, NDJSON_CHUNK_EVENTS + 5);
+  await using server = serve(app.fetch);
+  await hangUp(world, server.port, NDJSON_CHUNK_EVENTS + 5);
   await until("the route noticed", () => rings === 1);
   strictEqual(await countEvents(world), NDJSON_CHUNK_EVENTS);
   deepStrictEqual(errors, []);
-  const alive = await fetch(`http://127.0.0.1:${server.addr.port}/healthz`);
+  const alive = await fetch(`${server.url}/healthz`);
   deepStrictEqual(await alive.json(), { status: "ok" });
 });
 

@@ -16,6 +16,7 @@ import { PostHog } from "posthog-node";
 import { createKey } from "../../db/access.ts";
 import { createLimiter } from "../../routes/_limit.ts";
 import { dbTest, withDatabase, type World } from "../harness.ts";
+import { serve, type Served } from "../serve.ts";
 import {
   appWith,
   assertProblem,
@@ -37,8 +38,7 @@ interface Reply {
 }
 
 /** A port that real clients reach, and what they were answered. */
-interface Port extends AsyncDisposable {
-  url: string;
+interface Port extends Served {
   replies: Reply[];
   requests: { path: string; headers: Headers }[];
 }
@@ -47,11 +47,7 @@ function listen(world: World): Port {
   const app = appWith(world);
   const replies: Reply[] = [];
   const requests: Port["requests"] = [];
-  const server = Deno.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    onListen() {},
-  }, async (request) => {
+  const server = serve(async (request) => {
     requests.push({
       path: new URL(request.url).pathname,
       headers: request.headers,
@@ -63,14 +59,7 @@ function listen(world: World): Port {
     });
     return response;
   });
-  return {
-    url: `http://127.0.0.1:${server.addr.port}`,
-    replies,
-    requests,
-    async [Symbol.asyncDispose]() {
-      await server.shutdown();
-    },
-  };
+  return { ...server, replies, requests };
 }
 
 /** Clients leave answers unread and connections open, which is theirs to do. */

@@ -14,6 +14,7 @@ import {
 } from "node:assert/strict";
 import { connect } from "../../db/client.ts";
 import { admin, dbTest, type World } from "../harness.ts";
+import { serve } from "../serve.ts";
 import { appWith } from "./_requests.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -80,16 +81,13 @@ async function withReader(
   const folder = await Deno.makeTempDir({ prefix: "weir-snippet-" });
   const app = appWith(world, { now });
   let refusal: number | null = null;
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    async (request) => {
-      if (refusal === null) return await app.request(request);
-      const status = refusal;
-      refusal = null;
-      await request.body?.cancel();
-      return new Response(null, { status });
-    },
-  );
+  await using server = serve(async (request) => {
+    if (refusal === null) return await app.request(request);
+    const status = refusal;
+    refusal = null;
+    await request.body?.cancel();
+    return new Response(null, { status });
+  });
   const reader: Reader = {
     refuse: (status = 503) => void (refusal = status),
     write: (file, text) => Deno.writeTextFile(`${folder}/${file}`, text),
@@ -98,7 +96,7 @@ async function withReader(
         args,
         cwd: folder,
         env: {
-          WEIR_URL: `http://127.0.0.1:${server.addr.port}`,
+          WEIR_URL: server.url,
           WEIR_KEY: world.key,
         },
         signal: AbortSignal.timeout(60_000),
@@ -119,7 +117,6 @@ async function withReader(
   try {
     await test(reader, world);
   } finally {
-    await server.shutdown();
     await Deno.remove(folder, { recursive: true });
   }
 }

@@ -8,6 +8,7 @@ import {
 } from "jose";
 import { createTokenReader, type ReadToken } from "../../routes/_token.ts";
 import { NOW } from "../harness.ts";
+import { serve } from "../serve.ts";
 import { badTokens, claimsOf, signToken, TRUST } from "../tokens.ts";
 
 const ACCOUNT = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
@@ -22,17 +23,14 @@ async function withProvider(
   }) => Promise<void>,
 ): Promise<void> {
   const provider = { keys: [] as JWK[], asked: 0, isBroken: false };
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    () => {
-      provider.asked++;
-      return provider.isBroken
-        ? new Response("<h1>Bad gateway</h1>")
-        : Response.json({ keys: provider.keys });
-    },
-  );
+  await using server = serve(() => {
+    provider.asked++;
+    return provider.isBroken
+      ? new Response("<h1>Bad gateway</h1>")
+      : Response.json({ keys: provider.keys });
+  });
   const { secret: _, ...trust } = TRUST;
-  const jwksUrl = `http://127.0.0.1:${server.addr.port}/jwks.json`;
+  const jwksUrl = `${server.url}/jwks.json`;
   const read = createTokenReader({ ...trust, jwksUrl }, () => NOW);
   await test(Object.assign(provider, { read }));
 }
