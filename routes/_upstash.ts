@@ -32,6 +32,8 @@ export interface UpstashOptions {
   url: string;
   token: string;
   log: Log;
+  /** Default: {@linkcode UPSTASH_MS_MAX}. */
+  msMax?: number;
   /** Default: {@linkcode REST_MS}. */
   restMs?: number;
 }
@@ -41,7 +43,7 @@ export interface UpstashOptions {
  * then a request now and then sends a ping ahead, for which it does not wait.
  */
 export function createUpstash(
-  { url, token, log, restMs = REST_MS }: UpstashOptions,
+  { url, token, log, msMax = UPSTASH_MS_MAX, restMs = REST_MS }: UpstashOptions,
 ): Upstash {
   const redis = new Redis({
     url,
@@ -50,7 +52,7 @@ export function createUpstash(
     enableTelemetry: false,
     automaticDeserialization: false,
     // A signal that is not made anew each time would have the client answer "Aborted".
-    signal: () => AbortSignal.timeout(UPSTASH_MS_MAX),
+    signal: () => AbortSignal.timeout(msMax),
   });
   let isUp = true;
   let askAgainAt = 0;
@@ -76,8 +78,8 @@ export function createUpstash(
       if (!isUp) return void ping();
       const tooLate = Promise.withResolvers<never>();
       const timer = setTimeout(
-        () => tooLate.reject(new Error(`No answer in ${UPSTASH_MS_MAX} ms`)),
-        UPSTASH_MS_MAX,
+        () => tooLate.reject(new Error(`No answer in ${msMax} ms`)),
+        msMax,
       );
       try {
         return await Promise.race([ask(redis), tooLate.promise]);

@@ -14,7 +14,7 @@ import { createUpstash } from "../../routes/_upstash.ts";
 import { type Random, randomOf } from "../../workers/_random.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
 import { journeyOf } from "../journeys.ts";
-import { startUpstash } from "../upstash.ts";
+import { PATIENT_MS, startUpstash } from "../upstash.ts";
 import {
   appWith,
   at,
@@ -378,21 +378,23 @@ Deno.test("createCache() shares through Upstash, and goes on without it at once"
     warn: (_: string, fields?: LogFields) => warnings.push(fields ?? {}),
     info: () => {},
   } as typeof log;
-  const process = () =>
+  const process = (msMax?: number) =>
     createCache({
       now: () => NOW,
-      upstash: createUpstash({ ...upstash, log: quiet, restMs: 30 }),
+      upstash: createUpstash({ ...upstash, log: quiet, msMax, restMs: 30 }),
     });
-  const [one, two] = [process(), process()];
+  const patient = [process(PATIENT_MS), process(PATIENT_MS)] as const;
   let loads = 0;
   const load = () => {
     loads++;
     return Promise.resolve(answerOf({ text: "ünï", loads }));
   };
-  const first = await one.read("a:summary", 3, load);
-  await one.settled();
-  deepStrictEqual(await two.read("a:summary", 3, load), first);
-  deepStrictEqual([loads, two.counts().shared], [1, 1]);
+  const first = await patient[0].read("a:summary", 3, load);
+  await patient[0].settled();
+  deepStrictEqual(await patient[1].read("a:summary", 3, load), first);
+  deepStrictEqual([loads, patient[1].counts().shared], [1, 1]);
+
+  const [one, two] = [process(), process()];
 
   for (const behaviour of ["refuses", "hangs", "fails"] as const) {
     await upstash.behave(behaviour);

@@ -13,7 +13,7 @@ import {
 import { createUpstash } from "../../routes/_upstash.ts";
 import { randomOf } from "../../workers/_random.ts";
 import { dbTest, NOW, type World } from "../harness.ts";
-import { startUpstash } from "../upstash.ts";
+import { PATIENT_MS, startUpstash } from "../upstash.ts";
 import {
   appWith,
   assertProblem,
@@ -49,7 +49,7 @@ Deno.test("createLimiter() decides the same in this process as in Upstash", asyn
     const random = randomOf("limit");
     const now = () => new Date(clock.ms);
     const perMinute = { read: 5, ingest: 100 };
-    const there = createUpstash({ ...upstash, log: quiet });
+    const there = createUpstash({ ...upstash, log: quiet, msMax: PATIENT_MS });
     const limiters = [there, null].map((upstash) =>
       createLimiter({ now, upstash, perMinute })
     );
@@ -75,7 +75,7 @@ Deno.test("createLimiter() decides the same in this process as in Upstash", asyn
 
 Deno.test("createLimiter() lets exactly so many of many at once through", async () => {
   await using upstash = await startUpstash();
-  const there = createUpstash({ ...upstash, log: quiet });
+  const there = createUpstash({ ...upstash, log: quiet, msMax: PATIENT_MS });
   for (const upstash of [there, null]) {
     const limiter = createLimiter({ now: () => new Date(), upstash });
     const verdicts = await Promise.all(

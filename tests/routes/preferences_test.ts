@@ -7,7 +7,7 @@ import { createCache } from "../../routes/_cache.ts";
 import { createUpstash } from "../../routes/_upstash.ts";
 import { SAME_ORIGIN } from "../app.ts";
 import { dbTest, type World } from "../harness.ts";
-import { startUpstash } from "../upstash.ts";
+import { PATIENT_MS, startUpstash } from "../upstash.ts";
 import { appWith, assertProblem, send, signIn } from "./_requests.ts";
 
 const PATH = "/api/v1/me/preferences";
@@ -83,7 +83,10 @@ async function withTwo(
   const now = () => world.clock.now;
   const log = createLog("error");
   const caches = [1, 2].map(() =>
-    createCache({ now, upstash: createUpstash({ ...redis, log }) })
+    createCache({
+      now,
+      upstash: createUpstash({ ...redis, log, msMax: PATIENT_MS }),
+    })
   );
   const apps = caches.map((cache) => appWith(world, { cache }));
   const key = await createKey(world.sql, world.account.account_id, {
