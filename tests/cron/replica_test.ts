@@ -22,6 +22,7 @@ import {
 } from "../harness.ts";
 import { type Replica, startReplica } from "../postgres15.ts";
 import { appWith, enrolled, post, put, send } from "../routes/_requests.ts";
+import { endOf } from "../within.ts";
 
 /** Sooner than what serves, so that the test need not wait for it, ms. */
 const LAG_MS_MAX = 1_500;
@@ -338,6 +339,6 @@ testOfReplica(
       async () => /^weir_replica_used 0/m.test(await metrics()),
     );
     server.process.kill("SIGTERM");
-    strictEqual((await server.process.status).code, 0);
+    strictEqual((await endOf(server.process)).code, 0);
   },
 );

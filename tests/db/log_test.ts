@@ -52,6 +52,7 @@ Deno.test("createLog() writes every line whole to stderr, also those of an exit"
   const { stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["eval", script],
     stdin: "null",
+    signal: AbortSignal.timeout(60_000),
   }).output();
   const lines = new TextDecoder().decode(stderr).trim().split("\n")
     .map((line) => JSON.parse(line));

@@ -13,6 +13,7 @@ import { check, newLedger } from "../faults/_ledger.ts";
 import { dbTest, startServer, until } from "../harness.ts";
 import { toAppError } from "../../routes/_errors.ts";
 import { enrolled } from "../routes/_requests.ts";
+import { endOf } from "../within.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -264,7 +265,7 @@ dbTest(
     ok(overtaken <= 10, `${overtaken} of them met the migration`);
 
     server.process.kill("SIGTERM");
-    strictEqual((await server.process.status).code, 0);
+    strictEqual((await endOf(server.process)).code, 0);
     while (await fold(sql) > 0);
     await check(world, ledger);
   },

@@ -21,8 +21,16 @@ import {
   send,
   WORKFLOW as WORKFLOW_OF_ROUTES,
 } from "../routes/_requests.ts";
+import { endOf } from "../within.ts";
 import { startClockwork } from "./_clock.ts";
-import { check, enrolment, newLedger, report, WORKFLOW } from "./_ledger.ts";
+import {
+  check,
+  enrolment,
+  HUNG_MS,
+  newLedger,
+  report,
+  WORKFLOW,
+} from "./_ledger.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -222,10 +230,12 @@ Deno.test({
       }]);
       for (const server of [steady, stepping]) {
         server.process.kill("SIGTERM");
-        strictEqual((await server.process.status).code, 0, server.log());
+        strictEqual((await endOf(server.process)).code, 0, server.log());
       }
     } finally {
-      await Promise.all([sql.end(), snapshots.end()]);
+      await Promise.all(
+        [sql, snapshots].map((client) => client.end({ timeout: 5 })),
+      );
     }
   },
 });
@@ -244,7 +254,12 @@ async function doAll({ url }: Server, key: string): Promise<string> {
   };
   const ask = async (method: string, what: string, json?: object) => {
     const body = json && JSON.stringify(json);
-    const response = await fetch(path + what, { method, headers, body });
+    const response = await fetch(path + what, {
+      method,
+      headers,
+      body,
+      signal: AbortSignal.timeout(HUNG_MS),
+    });
     const text = await response.text();
     ok(response.ok, `${what}: ${response.status} ${text}`);
     return JSON.parse(text);

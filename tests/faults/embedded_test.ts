@@ -8,6 +8,8 @@ import {
 import { connect } from "../../db/client.ts";
 import { startEmbedded } from "../../db/embedded.ts";
 import { until } from "../harness.ts";
+import { endOf, within } from "../within.ts";
+import { killHard } from "./_kill.ts";
 
 /** What another process answered, and the process. */
 interface User extends AsyncDisposable {
@@ -24,9 +26,9 @@ async function withDataDir(fn: (dataDir: string) => Promise<void>) {
   if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
   try {
     await fn(dataDir);
-    deepStrictEqual(await processesOf(dataDir), []);
+    await allEnd(dataDir);
   } finally {
-    for (const pid of await processesOf(dataDir)) Deno.kill(pid, "SIGKILL");
+    for (const pid of await processesOf(dataDir)) killHard(pid);
     await Deno.remove(dataDir, { recursive: true });
   }
 }
@@ -46,25 +48,31 @@ async function startUser(dataDir: string): Promise<User> {
   }).spawn();
   const reader = process.stdout.pipeThrough(new TextDecoderStream())
     .getReader();
-  const { value } = await reader.read();
-  ok(value, "the other process ended before it used Postgres");
 
-  async function end(): Promise<void> {
+  async function leave(): Promise<void> {
     await process.stdin.close().catch(() => {});
-    await process.status;
+    await endOf(process);
     await reader.cancel();
   }
-  return {
-    ...JSON.parse(value),
-    process,
-    leave: end,
-    async [Symbol.asyncDispose]() {
-      try {
-        process.kill("SIGKILL");
-      } catch { /* It has ended already. */ }
-      await end();
-    },
-  };
+  async function dispose(): Promise<void> {
+    try {
+      process.kill("SIGKILL");
+    } catch { /* It has ended already. */ }
+    await leave();
+  }
+  try {
+    const { value } = await within("it uses Postgres", reader.read(), 60);
+    ok(value, "the other process ended before it used Postgres");
+    return {
+      ...JSON.parse(value),
+      process,
+      leave,
+      [Symbol.asyncDispose]: dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
 }
 
 /** Postgres and its watchdog have their directory in their command lines. */
@@ -77,6 +85,14 @@ async function processesOf(dataDir: string): Promise<number[]> {
     if (command.includes(`${dataDir}/postgres`)) found.push(Number(name));
   }
   return found;
+}
+
+/** The watchdog ends a moment after its Postgres. */
+function allEnd(dataDir: string): Promise<void> {
+  return until(
+    "Postgres and its watchdog have ended",
+    async () => (await processesOf(dataDir)).length === 0,
+  );
 }
 
 async function ask(url: string, statement: string): Promise<unknown> {
@@ -135,13 +151,18 @@ Deno.test("startEmbedded() joins a running one, which stops with its last user",
     await first.leave();
     strictEqual(await ask(second.url, "select 1"), 1);
     await second.stop();
-    deepStrictEqual(await processesOf(dataDir), []);
+    const pid = `${dataDir}/postgres/data/postmaster.pid`;
+    await rejects(Deno.stat(pid), Deno.errors.NotFound);
   }));
 
 Deno.test("startEmbedded() starts one for all who come at once", () =>
   withDataDir(async (dataDir) => {
+    await using all = new AsyncDisposableStack();
     const users = await Promise.all(
-      Array.from({ length: 4 }, () => startUser(dataDir)),
+      Array.from(
+        { length: 4 },
+        async () => all.use(await startUser(dataDir)),
+      ),
     );
     strictEqual(users.filter((user) => user.started).length, 1);
     strictEqual(new Set(users.map((user) => user.url)).size, 1);
@@ -165,10 +186,7 @@ for (const signal of ["SIGKILL", "SIGTERM", "SIGINT"] as const) {
       await using user = await startUser(dataDir);
       await ask(user.url, "create table kept ()");
       user.process.kill(signal);
-      await until(
-        "Postgres has stopped",
-        async () => (await processesOf(dataDir)).length === 0,
-      );
+      await allEnd(dataDir);
       const again = await startEmbedded({ dataDir });
       try {
         strictEqual(again.url, user.url);
@@ -202,10 +220,15 @@ Deno.test("startEmbedded() takes over when user and watchdog were killed", () =>
     const home = `${dataDir}/postgres`;
     const orphan = await readPid(`${home}/data/postmaster.pid`);
     for (const pid of await processesOf(dataDir)) {
-      if (pid !== orphan) Deno.kill(pid, "SIGKILL");
+      if (pid !== orphan) killHard(pid);
     }
     user.process.kill("SIGKILL");
-    await user.process.status;
+    await endOf(user.process);
+    // What is killed is there until it has ended, and could be joined.
+    await until(
+      "they are gone",
+      async () => (await processesOf(dataDir)).length === 1,
+    );
 
     const again = await startEmbedded({ dataDir });
     try {
@@ -299,6 +322,7 @@ async function createAccount(DATA_DIR: string) {
     args: ["task", "--quiet", "account", "create", "Mine"],
     cwd: new URL("../../", import.meta.url),
     env: { DATA_DIR },
+    signal: AbortSignal.timeout(60_000),
   }).output();
   const decoder = new TextDecoder();
   return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };

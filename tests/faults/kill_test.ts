@@ -19,6 +19,9 @@ import { type Random, randomOf, uuidOfWords } from "../../workers/_random.ts";
 import { type Known, sameAsKnown } from "../exact.ts";
 import { type Server, startServer, until } from "../harness.ts";
 import { journeyOf, stepIdOf } from "../journeys.ts";
+import { endOf } from "../within.ts";
+import { killHard } from "./_kill.ts";
+import { HUNG_MS } from "./_ledger.ts";
 
 const SEED = Number(
   Deno.env.get("KILL_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0],
@@ -125,7 +128,7 @@ async function survive(dataDir: string): Promise<void> {
         return queue.empty;
       }));
     place.server.process.kill("SIGTERM");
-    strictEqual((await place.server.process.status).code, 0);
+    strictEqual((await endOf(place.server.process)).code, 0);
   } catch (error) {
     console.error(place.server.log().slice(-LOG_TAIL));
     throw error;
@@ -272,6 +275,7 @@ async function post(
       method: "POST",
       headers: headersOf(place),
       body: JSON.stringify(events),
+      signal: AbortSignal.timeout(HUNG_MS),
     });
     text = await response.text();
   } catch {
@@ -402,14 +406,6 @@ async function readPid(path: string): Promise<number> {
   return Number((await Deno.readTextFile(path)).split("\n")[0]);
 }
 
-function killHard(pid: number): void {
-  try {
-    Deno.kill(pid, "SIGKILL");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
 async function killIn(folder: string): Promise<void> {
   for (;;) {
     const pids = await processesIn(folder);
@@ -476,7 +472,9 @@ async function check(
       now: new Date(),
     });
   } finally {
-    await Promise.all([sql.end(), snapshots.end()]);
+    await Promise.all(
+      [sql, snapshots].map((client) => client.end({ timeout: 5 })),
+    );
     await postgres.stop();
   }
 }

@@ -11,6 +11,7 @@ import { createAccount, createKey } from "../../db/access.ts";
 import { connect } from "../../db/client.ts";
 import { fold } from "../../db/events.ts";
 import { dbTest, type Server, startServer, until } from "../harness.ts";
+import { endOf } from "../within.ts";
 import {
   check,
   enrolment,
@@ -83,7 +84,7 @@ dbTest(
     await check(world, ledger);
     console.info(say.join("\n"));
     server.process.kill("SIGTERM");
-    strictEqual((await server.process.status).code, 0);
+    strictEqual((await endOf(server.process)).code, 0);
   },
 );
 
@@ -161,7 +162,7 @@ dbTest(
       }
       await check(world, ledger);
       server.process.kill("SIGTERM");
-      strictEqual((await server.process.status).code, 0);
+      strictEqual((await endOf(server.process)).code, 0);
     } finally {
       await sql.unsafe(`drop role ${role}`);
     }
@@ -262,7 +263,7 @@ dbTest("ten rolling restarts under load fail no request", async (world) => {
       // As whoever balances the load does: what it was sent before it left comes back.
       await until("nothing is under way", () => underWay.get(old) === 0);
       old.process.kill("SIGTERM");
-      strictEqual((await old.process.status).code, 0, old.log());
+      strictEqual((await endOf(old.process)).code, 0, old.log());
       await old[Symbol.asyncDispose]();
     }
     isOver = true;
@@ -406,10 +407,12 @@ Deno.test({
         );
         await check({ sql, snapshots }, ledger);
       } finally {
-        await Promise.all([sql.end(), snapshots.end()]);
+        await Promise.all(
+          [sql, snapshots].map((client) => client.end({ timeout: 5 })),
+        );
       }
       server.process.kill("SIGTERM");
-      strictEqual((await server.process.status).code, 0);
+      strictEqual((await endOf(server.process)).code, 0);
     } finally {
       await run("umount", "--lazy", disk);
       await Deno.remove(disk);

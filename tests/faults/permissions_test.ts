@@ -8,6 +8,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { dbTest, until } from "../harness.ts";
 import { put, WORKFLOW } from "../routes/_requests.ts";
+import { within } from "../within.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -69,8 +70,7 @@ function start(
       try {
         process.kill("SIGTERM");
       } catch { /* It has ended already. */ }
-      await ended;
-      await process.status;
+      await within("all of it has ended", ended);
     },
   };
 }
@@ -104,7 +104,7 @@ Deno.test("tasks run, write and read nothing but what is theirs", async () => {
     await Deno.writeTextFile(`${folder}/probe.ts`, PROBE);
     for (const [name] of probes) {
       const probe = start([name, `/weir-${crypto.randomUUID()}`], {}, folder);
-      await probe.ended;
+      await within("the probe has ended", probe.ended);
       strictEqual((await probe.process.status).code, 0, probe.log());
       deepStrictEqual(
         [name, JSON.parse(probe.log())],
@@ -129,7 +129,7 @@ dbTest(
       LOG_LEVEL: "info",
     };
     const built = start(["build"], {});
-    await built.ended;
+    await within("it is built", built.ended);
     strictEqual((await built.process.status).code, 0, built.log());
     try {
       await using web = start(["serve"], env);
@@ -166,7 +166,7 @@ dbTest(
       // Whether they end is seen by the end of what they write.
       web.process.kill("SIGKILL");
       worker.process.kill("SIGKILL");
-      await Promise.all([web.ended, worker.ended]);
+      await within("both have left", Promise.all([web.ended, worker.ended]));
       match(web.log(), /"message":"stopped"/);
       match(worker.log(), /"message":"stopped"/);
     } finally {

@@ -9,6 +9,7 @@ import { dbTest, startServer, until } from "../harness.ts";
 import { type Held, readEvents, sameLive, taken } from "../event_stream.ts";
 import { startPgBouncer } from "../pgbouncer.ts";
 import { check, enrolment, newLedger, report, WORKFLOW } from "./_ledger.ts";
+import { endOf } from "../within.ts";
 
 const RESTARTS = 3;
 
@@ -95,6 +96,6 @@ dbTest(
     });
     await reading.close();
     server.process.kill("SIGTERM");
-    strictEqual((await server.process.status).code, 0, server.log());
+    strictEqual((await endOf(server.process)).code, 0, server.log());
   },
 );

@@ -9,6 +9,7 @@ import { ok, strictEqual } from "node:assert/strict";
 import { dbTest, startServer, until } from "../harness.ts";
 import { startUpstash } from "../upstash.ts";
 import { check, enrolment, newLedger, report, WORKFLOW } from "./_ledger.ts";
+import { endOf } from "../within.ts";
 
 /** One look of 300 ms at a Redis that hangs, and a busy machine, ms. */
 const ANSWER_MS_MAX = 2_000;
@@ -80,6 +81,6 @@ dbTest(
     strictEqual(ledger.acknowledged.size, n);
     await check(world, ledger);
     server.process.kill("SIGTERM");
-    strictEqual((await server.process.status).code, 0);
+    strictEqual((await endOf(server.process)).code, 0);
   },
 );

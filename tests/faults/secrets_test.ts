@@ -4,6 +4,7 @@ import { SCOPES } from "../../db/schema.ts";
 import { createWebhook } from "../../db/webhooks.ts";
 import { dbTest, startServer, until } from "../harness.ts";
 import { signToken, TRUST } from "../tokens.ts";
+import { endOf } from "../within.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 
@@ -158,7 +159,8 @@ dbTest(
     ok(statuses.filter((status) => status >= 400).length > 8, `${statuses}`);
 
     server.process.kill("SIGTERM");
-    await server.process.status;
+    await endOf(server.process);
+    await server[Symbol.asyncDispose]();
     const text = server.log();
     match(text, /"message":"stopped"/);
     // What only names a key is there, so what opens it would be found.

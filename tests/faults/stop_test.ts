@@ -7,6 +7,7 @@ import {
 import { NDJSON_CHUNK_EVENTS } from "../../db/schema.ts";
 import { STREAM_LIMITS } from "../../routes/stream.ts";
 import { dbTest, startServer, until } from "../harness.ts";
+import { endOf } from "../within.ts";
 
 /** As many as one key may open. */
 const WATCHERS = STREAM_LIMITS.perUserMax;
@@ -63,8 +64,10 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       const response = await answer;
       strictEqual(response.status, 202);
       strictEqual((await response.json()).accepted, NDJSON_CHUNK_EVENTS + 1);
-      const { code: exit, signal: killedBy } = await server.process.status;
+      const { code: exit, signal: killedBy } = await endOf(server.process);
       deepStrictEqual([exit, killedBy], [0, null]);
+      // All that it wrote is read by then.
+      await server[Symbol.asyncDispose]();
       match(server.log(), /"message":"stopped"/);
     },
   );
@@ -89,15 +92,18 @@ dbTest(
     const today = new Date().toISOString().slice(0, 10);
     const url =
       `${workflow}/analytics/stream?start_date=${today}&end_date=${today}`;
-    const leaving = new AbortController();
+    const watchers = [];
     for (let watcher = 0; watcher < WATCHERS; watcher++) {
-      const stream = await fetch(url, { headers, signal: leaving.signal });
-      await stream.body!.getReader().read();
+      const stream = await fetch(url, { headers });
+      const reader = stream.body!.getReader();
+      await reader.read();
+      watchers.push(reader);
     }
     // Whether their leaving or the signal is heard first is chance, for each of them.
-    leaving.abort();
+    const leaving = watchers.map((reader) => reader.cancel());
     server.process.kill("SIGTERM");
-    const { code } = await server.process.status;
+    await Promise.all(leaving);
+    const { code } = await endOf(server.process);
     strictEqual(code, 0, server.log());
   },
 );
@@ -184,7 +190,8 @@ dbTest(
     for (const { accepted } of await Promise.all(answered)) {
       strictEqual(accepted, 1);
     }
-    strictEqual((await server.process.status).code, 0);
+    strictEqual((await endOf(server.process)).code, 0);
+    await server[Symbol.asyncDispose]();
     const lines = server.log().trim().split("\n");
     for (const line of lines.filter((line) => line.startsWith("{"))) {
       JSON.parse(line);

@@ -187,6 +187,8 @@ async function runMain(env: Record<string, string>, ...args: string[]) {
     args: ["run", "-A", "--no-check", "main.ts", ...args],
     cwd: new URL("../../", import.meta.url),
     env,
+    // What it should refuse it might do, for ever.
+    signal: AbortSignal.timeout(60_000),
   }).output();
   const decoder = new TextDecoder();
   return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };

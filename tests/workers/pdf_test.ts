@@ -24,6 +24,8 @@ import { PrintError } from "../../workers/export.ts";
 import { createPrinter, type Printer } from "../../workers/pdf.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
 import { send } from "../routes/_requests.ts";
+import { serve } from "../serve.ts";
+import { endOf } from "../within.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 const GOAL = "33333333-3333-4333-8333-333333333333";
@@ -270,15 +272,11 @@ printerTest(
   "names in a report reach nothing and run nothing",
   async (world, printer) => {
     let asked = 0;
-    await using server = Deno.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      onListen() {},
-    }, () => {
+    await using server = serve(() => {
       asked += 1;
       return new Response("secret");
     });
-    const to = `http://127.0.0.1:${server.addr.port}`;
+    const to = server.url;
     const payloads = [
       `<img src="${to}/1">`,
       `<script src="${to}/2"></script>`,
@@ -452,20 +450,17 @@ async function startRemote() {
 
 dbTest("a browser elsewhere prints, and stays", async (world) => {
   let asked = 0;
-  await using server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    () => {
-      asked += 1;
-      return new Response("secret");
-    },
-  );
+  await using server = serve(() => {
+    asked += 1;
+    return new Response("secret");
+  });
   await using remote = await startRemote();
   const printer = createPrinter({ chromiumUrl: remote.url });
   const { html } = await makeReport(world, 3);
   const text = await poppler("pdftotext", await printer.print(html, NEVER));
   ok(text.includes("Step 2"));
   // This one resolves names: the page itself is what asks for nothing.
-  const to = `http://127.0.0.1:${server.addr.port}`;
+  const to = server.url;
   await printer.print(
     `<title>x</title><img src="${to}/1"><iframe src="${to}/2"></iframe><script>fetch("${to}/3")</script>`,
     NEVER,
@@ -524,7 +519,7 @@ dbTest(
       ok(text.includes("Step 1"));
     } finally {
       worker.kill("SIGTERM");
-      strictEqual((await worker.status).code, 0);
+      strictEqual((await endOf(worker)).code, 0);
     }
     // It was not ours, and is as it was.
     strictEqual(await remote.pages(), 1);

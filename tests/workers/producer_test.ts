@@ -8,7 +8,9 @@ import {
 import { fileURLToPath } from "node:url";
 import { until, withDatabase, type World } from "../harness.ts";
 import { appWith, enrolled } from "../routes/_requests.ts";
+import { serve } from "../serve.ts";
 import { createProducer } from "../../workers/producer.ts";
+import { within } from "../within.ts";
 
 const SCRIPT = fileURLToPath(
   new URL("../fixtures/produce.ts", import.meta.url),
@@ -22,11 +24,7 @@ async function withWeir(
   await withDatabase(async (world) => {
     const app = appWith(world);
     const answers: number[] = [];
-    const server = Deno.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      onListen() {},
-    }, async (request) => {
+    await using server = serve(async (request) => {
       world.clock.now = new Date();
       const n = answers.length;
       if (n % 4 === 0) {
@@ -39,11 +37,7 @@ async function withWeir(
       if (n % 4 === 2) return new Response("", { status: 502 });
       return response;
     });
-    try {
-      await fn(world, `http://127.0.0.1:${server.addr.port}`, answers);
-    } finally {
-      await server.shutdown();
-    }
+    await fn(world, server.url, answers);
   });
 }
 
@@ -170,21 +164,18 @@ Deno.test("flush() of createProducer() ends when its signal says so, whoever els
   const dir = await Deno.makeTempDir({ prefix: "weir-outbox-" });
   // It takes what it is sent, and never answers.
   const held: Promise<Response>[] = [];
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    (request) => {
-      const answer = new Promise<Response>((resolve) =>
-        request.signal.addEventListener(
-          "abort",
-          () => resolve(new Response()),
-        )
-      );
-      held.push(answer);
-      return answer;
-    },
-  );
+  await using server = serve((request) => {
+    const answer = new Promise<Response>((resolve) =>
+      request.signal.addEventListener(
+        "abort",
+        () => resolve(new Response()),
+      )
+    );
+    held.push(answer);
+    return answer;
+  });
   const producer = createProducer({
-    url: `http://127.0.0.1:${server.addr.port}`,
+    url: server.url,
     key: "any",
     outbox: `${dir}/outbox`,
     delayMs: 60_000,
@@ -195,9 +186,8 @@ Deno.test("flush() of createProducer() ends when its signal says so, whoever els
   await until("it is sent", () => held.length > 0);
   await rejects(producer.flush(AbortSignal.timeout(50)), /time/i);
   last.abort(new Error("enough"));
-  await rejects(first, /enough/);
+  await rejects(within("it ends", first), /enough/);
   strictEqual(held.length, 1);
   ok((await Deno.readTextFile(`${dir}/outbox.sending`)).includes('"1"'));
-  await server.shutdown();
   await Deno.remove(dir, { recursive: true });
 });

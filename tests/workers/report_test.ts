@@ -27,6 +27,8 @@ import {
   send,
   WORKFLOW,
 } from "../routes/_requests.ts";
+import { serve } from "../serve.ts";
+import { within } from "../within.ts";
 
 const PATH = `/api/v1/workflows/${WORKFLOW}/reports`;
 const NEVER = new AbortController().signal;
@@ -40,20 +42,12 @@ interface Received {
 /** A receiver that answers as it is told to. */
 function receiver(answer: () => Response | Promise<Response>) {
   const received: Received[] = [];
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    async (request) => {
-      const headers = Object.fromEntries(request.headers);
-      received.push({ headers, body: await request.text() });
-      return await answer();
-    },
-  );
-  const url = `http://127.0.0.1:${server.addr.port}/hook?a=b`;
-  return {
-    received,
-    url,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
+  const server = serve(async (request) => {
+    const headers = Object.fromEntries(request.headers);
+    received.push({ headers, body: await request.text() });
+    return await answer();
+  });
+  return { ...server, received, url: `${server.url}/hook?a=b` };
 }
 
 /** Works until nothing waits. */
@@ -568,7 +562,7 @@ Deno.test("sendNotice() follows nothing and waits for nobody", async () => {
     const url = `http://127.0.0.1:${(listener.addr as Deno.NetAddr).port}/`;
     const { problem } = await sendNotice({ ...NOTICE, url }, options, NEVER);
     match(problem!, /nobody answered|is no HTTP/, said);
-    await taken;
+    await within("it has hung up", taken);
   }
   const { port } = new URL(other.url);
   const nobody = { ...NOTICE, url: `http://127.0.0.1:${Number(port) ^ 1}/` };
