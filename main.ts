@@ -310,7 +310,7 @@ async function run(
   // Postgres rings after each commit; who listens to Upstash is told by us.
   const rings = postgresBus(sql, log);
   const upstash = upstashOf(settings);
-  const bus = upstash ? upstashBus(upstash, log, rings) : rings;
+  const bus = upstash ? upstashBus(upstash, log, { instead: rings }) : rings;
   const relayed = upstash && jobs.length > 0
     ? relayRings(rings, bus, log)
     : null;

@@ -89,11 +89,17 @@ export interface UpstashAddress {
   token: string;
 }
 
-/** What is published later than this is late, and nobody waits for it, ms. */
-const PUBLISH_MS_MAX = 3_000;
+/** What is published later than this is late; a subscription that has not begun by then is none, ms. */
+const ANSWER_MS_MAX = 3_000;
+
+/** A connection that says nothing may be gone without a word: so long is one listened to, ms. */
+const RENEW_MS = 5 * 60_000;
 
 /** Each workflow has a channel of its own, so that others can listen to one alone. */
 const CHANNELS = `${WORKFLOW_CHANGED}:`;
+
+/** Why a subscription was ended that nothing was wrong with. */
+const RENEWED = new Error("Listening anew");
 
 /** What was asked does not know the path that subscribes. */
 class NoSubscriptions extends Error {
@@ -107,13 +113,13 @@ class NoSubscriptions extends Error {
  *
  * @param address Where it is.
  * @param log Told when nobody can listen.
- * @param instead Listened to where Redis has no subscriptions, as behind
- * serverless-redis-http; default: nobody listens then.
+ * @param options `instead`: listened to where Redis has no subscriptions, as behind
+ * serverless-redis-http; default: nobody listens then. `renewMs`: default: 5 minutes.
  */
 export function upstashBus(
   { url, token }: UpstashAddress,
   log: Log,
-  instead?: Bus,
+  { instead, renewMs = RENEW_MS }: { instead?: Bus; renewMs?: number } = {},
 ): Bus {
   async function publish(messages: [channel: string, text: string][]) {
     const response = await fetch(`${url}/pipeline`, {
@@ -123,7 +129,7 @@ export function upstashBus(
         "content-type": "application/json",
       },
       body: JSON.stringify(messages.map((message) => ["PUBLISH", ...message])),
-      signal: AbortSignal.timeout(PUBLISH_MS_MAX),
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
     });
     const text = await response.text();
     if (!response.ok) {
@@ -133,35 +139,49 @@ export function upstashBus(
     }
   }
 
+  /** Until it is cut off, or is to be renewed. */
   async function hear(
     { onRing, onAnnouncement, onConnected }: BusListener,
     signal: AbortSignal,
   ): Promise<void> {
-    const response = await fetch(
-      `${url}/psubscribe/${encodeURIComponent(`${CHANNELS}*`)}`,
-      {
-        method: "POST",
-        headers: {
-          authorization: `Bearer ${token}`,
-          "content-type": "application/json",
-          accept: "text/event-stream",
-        },
-        signal,
-      },
+    const over = new AbortController();
+    let timer = setTimeout(
+      () => over.abort(new Error("Cannot subscribe: Redis does not answer")),
+      ANSWER_MS_MAX,
     );
-    if (!response.ok || !response.body) {
-      await response.body?.cancel();
-      if (response.status === 404) throw new NoSubscriptions();
-      throw new Error(`Cannot subscribe: Redis answers ${response.status}`);
-    }
-    for await (const line of linesOf(response.body)) {
-      // data: pmessage,<pattern>,<channel>,<text>, and first psubscribe,<pattern>,1
-      const [, kind, channel, text] =
-        /^data: ?(\w+),[^,]*,([^,]*)(?:,(.*))?$/.exec(line) ?? [];
-      if (kind === "psubscribe") onConnected();
-      if (kind !== "pmessage") continue;
-      if (channel === BROADCAST) onAnnouncement(JSON.parse(text!));
-      else onRing(channel!.slice(CHANNELS.length));
+    try {
+      const response = await fetch(
+        `${url}/psubscribe/${encodeURIComponent(`${CHANNELS}*`)}`,
+        {
+          method: "POST",
+          headers: {
+            authorization: `Bearer ${token}`,
+            "content-type": "application/json",
+            accept: "text/event-stream",
+          },
+          signal: AbortSignal.any([signal, over.signal]),
+        },
+      );
+      clearTimeout(timer);
+      if (!response.ok || !response.body) {
+        await response.body?.cancel();
+        if (response.status === 404) throw new NoSubscriptions();
+        throw new Error(`Cannot subscribe: Redis answers ${response.status}`);
+      }
+      timer = setTimeout(() => over.abort(RENEWED), renewMs);
+      for await (const line of linesOf(response.body)) {
+        // data: pmessage,<pattern>,<channel>,<text>, and first psubscribe,<pattern>,1
+        const [, kind, channel, text] =
+          /^data: ?(\w+),[^,]*,([^,]*)(?:,(.*))?$/.exec(line) ?? [];
+        if (kind === "psubscribe") onConnected();
+        if (kind !== "pmessage") continue;
+        if (channel === BROADCAST) onAnnouncement(JSON.parse(text!));
+        else onRing(channel!.slice(CHANNELS.length));
+      }
+    } catch (error) {
+      if (over.signal.reason !== RENEWED) throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 

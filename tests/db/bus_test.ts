@@ -84,6 +84,23 @@ Deno.test("upstashBus() carries rings and announcements, and listens again after
   });
 });
 
+Deno.test("upstashBus() listens again after a Redis that never answers, and before one can have been gone for long", async () => {
+  await using upstash = await startUpstash();
+  await upstash.behave("hangs");
+  const warnings: string[] = [];
+  const loud = createLog("warn", (line) => warnings.push(line));
+  const ear = listen(upstashBus(upstash, loud, { renewMs: 100 }));
+  try {
+    await until("it gives up", () => warnings.length > 0);
+    ok(warnings[0]!.includes("Redis does not answer"), warnings[0]!);
+    await upstash.behave("ok");
+    await until("it listens anew", () => ear.connections() >= 2);
+    strictEqual(warnings.length, 1, warnings.join());
+  } finally {
+    await ear.hangUp();
+  }
+});
+
 dbTest(
   "upstashBus() listens to Postgres where Redis has no subscriptions, and rings there none the less",
   async ({ sql }) => {
@@ -92,7 +109,7 @@ dbTest(
     const lines: string[] = [];
     const warnings = createLog("info", (line) => lines.push(line));
     const postgres = postgresBus(sql, log);
-    const bus = upstashBus(upstash, warnings, postgres);
+    const bus = upstashBus(upstash, warnings, { instead: postgres });
     const ear = listen(bus);
     try {
       await until("it listens", () => ear.connections() > 0);

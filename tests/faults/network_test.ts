@@ -224,6 +224,9 @@ dbTest(
           Math.round(storm.slowestMs)
         } ms; memory +${grown} MB; well after ${recovery} ms`,
     );
+    const refused = [429, 503].map((status) => storm.statuses.get(status) ?? 0);
+    // Each of them said when to come back: report() asks for it.
+    ok(refused[0]! + refused[1]! > 0, "nothing was refused");
     ok(grown < 100, `memory grew by ${grown} MB`);
     ok(recovery < RECOVERY_MS_MAX, `${recovery} ms`);
     for (const id of calm.acknowledged) storm.acknowledged.add(id);
