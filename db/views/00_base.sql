@@ -144,39 +144,30 @@ end $$;
 create or replace function histogram_ranks(samples int[], out bins smallint[], out nths bigint[])
 language plpgsql immutable parallel safe as $$
 declare
-  total  bigint := (select sum(n) from unnest(samples) n);
-  above  bigint := 0;                                            -- samples in higher bins
-  bin    int := array_upper(samples, 1);
-  here   int := samples[bin];
+  sums   bigint[] := array(select sum(coalesce(n, 0)) over (rows unbounded preceding) from unnest(samples) n);
+  total  bigint := sums[cardinality(sums)];
   rank   bigint;
+  lower  int;                                                    -- bins that lie below the rank
 begin
   if total > 0 then
     foreach rank in array array[total, ceil(0.99 * total), ceil(0.95 * total), ceil(0.50 * total), 1] loop
-      while here is null or above + here <= total - rank loop
-        above := above + coalesce(here, 0);
-        bin := bin - 1;
-        here := samples[bin];
-      end loop;
-      bins := bins || bin::smallint;
-      nths := nths || rank - (total - above - here);
+      lower := width_bucket(rank - 1, sums);
+      bins := bins || (array_lower(samples, 1) + lower)::smallint;
+      nths := nths || rank - coalesce(sums[lower], 0);
     end loop;
   end if;
 end $$;
 
--- histogram_percentiles(samples): in microseconds, as near as bins are wide.
-create or replace function histogram_percentiles(
-  samples int[], out p50 float8, out p95 float8, out p99 float8, out fastest float8, out slowest float8
-)
-language plpgsql immutable parallel safe as $$
-declare
-  bins  smallint[] := (weir.histogram_ranks(samples)).bins;
-begin
-  slowest := weir.histogram_value(bins[1]);
-  p99 := weir.histogram_value(bins[2]);
-  p95 := weir.histogram_value(bins[3]);
-  p50 := weir.histogram_value(bins[4]);
-  fastest := weir.histogram_value(bins[5]);
-end $$;
+-- percentiles_of(bins): of the bins of histogram_ranks(), in microseconds, as near as bins are wide; none where there are
+-- none. Inlined.
+create or replace function percentiles_of(bins smallint[])
+returns table (p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
+language sql immutable parallel safe rows 1
+begin atomic
+  select histogram_value(bins[4]), histogram_value(bins[3]), histogram_value(bins[2]), histogram_value(bins[5]),
+    histogram_value(bins[1])
+  where bins is not null;
+end;
 
 -- A row a bin, for those who look at single ones.
 create or replace view histogram_bins as

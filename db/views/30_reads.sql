@@ -418,7 +418,8 @@ begin
 end $$;
 
 -- percentiles(workflow, what, grain, since, until, only_version): from the view where it holds the range and no
--- day of it changed since, else from histograms where the range is made of the account's days, else exactly.
+-- day of it changed since, else from the windows of the fold, else from histograms where the range is made of the
+-- account's days, else exactly.
 create or replace function percentiles(
   workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
 ) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
@@ -432,20 +433,26 @@ begin
     return query select * from exact_percentiles(workflow, what, since, until, only_version);
     return;
   end if;
-  if grain = 'day' and only_version is null
-    and changed_days(workflow, 'window_percentiles', since, until) = '{}'
-  then
-    return query
-      select w.subject_id, w.p50, w.p95, w.p99, w.fastest, w.slowest from window_percentiles w
-      where w.workflow_id = workflow and w.measure = what
-        and w.since = percentiles.since and w.until = percentiles.until;
+  if grain = 'day' and only_version is null then
+    if changed_days(workflow, 'window_percentiles', since, until) = '{}' then
+      return query
+        select w.subject_id, w.p50, w.p95, w.p99, w.fastest, w.slowest from window_percentiles w
+        where w.workflow_id = workflow and w.measure = what
+          and w.since = percentiles.since and w.until = percentiles.until;
+    else
+      return query
+        select h.subject_id, p.* from histogram_window w join window_histogram h using (workflow_id)
+        cross join lateral percentiles_of(h.bins) p
+        where w.workflow_id = workflow and w.last_day = percentiles.until - interval '24 hours' and h.measure = what
+          and h.days * interval '24 hours' = percentiles.until - percentiles.since;
+    end if;
     if found then
       return;
     end if;
   end if;
   return query
     select h.subject_id, p.* from histograms(workflow, what, grain, since, until, only_version) h
-    cross join lateral histogram_percentiles(h.samples) p where p.p50 is not null;
+    cross join lateral percentiles_of((histogram_ranks(h.samples)).bins) p;
 end $$;
 
 -- definition_of(workflow, version): {"steps": […], "goals": […]} of a version; null where there is none.

@@ -91,7 +91,7 @@ select make_view('window_percentiles', 'workflow_id, measure, since, until, subj
   select h.workflow_id, h.measure, w.last_day - (h.days - 1) * interval '24 hours' as since,
     w.last_day + interval '24 hours' as until, h.subject_id, p.p50, p.p95, p.p99, p.fastest, p.slowest
   from weir.window_histogram h join weir.histogram_window w using (workflow_id)
-  cross join lateral weir.histogram_percentiles(h.samples) p where p.p50 is not null$$);
+  cross join lateral weir.percentiles_of(h.bins) p$$);
 
 -- The overview of an account: 30 days up to last_day, which was today when it was refreshed. running:
 -- enrolled and not ended, whenever dated; what is dated ahead of now is to be taken off.
@@ -234,6 +234,7 @@ begin
   end loop;
 end $$;
 
+drop function if exists histogram_percentiles(int[]);
 drop procedure if exists refresh_view(text, text, boolean);
 drop procedure if exists refresh_views(text, int);
 
