@@ -35,16 +35,17 @@ begin
     detail_from timestamptz, workflow_uuid uuid, windows_end timestamptz
   ) on commit delete rows;
   create temp table fold_name (  -- short ids of the steps and goals in fold_event
-    workflow_id int, subject_uuid uuid, step_id int, goal_id int
+    workflow_id int, subject_uuid uuid, is_step boolean, is_goal boolean, step_id int, goal_id int
   ) on commit delete rows;
-  create temp table fold_event (like event) on commit delete rows;
-  create temp table fold_execution (like execution) on commit delete rows;  -- as stored
+  create temp table fold_event (like event, accepted_at timestamptz) on commit delete rows;
+  create temp table fold_execution (like execution, is_stored boolean) on commit delete rows;  -- as stored
   create temp table fold_goal (like execution_goal) on commit delete rows;  -- merged, derived as stored
   create temp table fold_state (
     like execution,
     final_at timestamptz, final_sequence bigint, final_event text collate "C",  -- the event that ended it
     conversion_goal int,
-    whole boolean  -- all its steps are looked at, not just those of the batch
+    whole boolean,  -- all its steps are looked at, not just those of the batch
+    is_stored boolean, has_changed boolean, has_new_contact boolean
   ) on commit delete rows;
   alter table fold_state
     add was_enrolled_at timestamptz, add was_ended_at timestamptz, add was_converted_at timestamptz,
@@ -152,34 +153,24 @@ language plpgsql
 set work_mem = '64MB'  -- a batch sorts and hashes in memory
 set search_path = weir, pg_temp as $$
 declare
+  taken   tid[];
   folded  int;
 begin
-  with taken as (
-    delete from event_queue where ctid = any (array(
-      select oldest.ctid
-      from unnest(ids) as w(workflow_id) cross join lateral (
-        select q.ctid from event_queue q where q.workflow_id = w.workflow_id
-        order by q.queue_id limit share
-      ) oldest
-    )) returning *
-  ), late as (
-    insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
-    select workflow_id, day, 'late', sum(events), max(last_at), (array_agg(execution_id))[1:5]
-    from (
-      select workflow_id, (accepted_at at time zone 'UTC')::date as day, execution_id,
-        count(*) as events, max(accepted_at) as last_at
-      from taken where accepted_at - occurred_at > interval '1 hour' group by 1, 2, 3
-    ) each
-    group by workflow_id, day order by workflow_id, day
-    on conflict (workflow_id, day, kind) do update set
-      events = q.events + excluded.events, last_at = greatest(q.last_at, excluded.last_at),
-      executions = (excluded.executions || q.executions)[1:5]
-  )
+  taken := array(
+    select oldest.ctid
+    from unnest(ids) as w(workflow_id) cross join lateral (
+      select q.ctid from event_queue q where q.workflow_id = w.workflow_id
+      order by q.queue_id limit share
+    ) oldest
+  );
+  -- Two statements, as rows that a DELETE returns are put down once more on their way. Nobody else changes those
+  -- of a workflow that is locked.
   insert into fold_event (workflow_id, execution_id, occurred_at, sequence, duration_us, version,
-    type, source, subject_uuid, succeeded, event_id, contact_id, reason)
+    type, source, subject_uuid, succeeded, event_id, contact_id, reason, accepted_at)
   select workflow_id, execution_id, occurred_at, sequence, duration_us, version,
-    type, source, subject_uuid, succeeded, event_id, contact_id, reason
-  from taken;
+    type, source, subject_uuid, succeeded, event_id, contact_id, reason, accepted_at
+  from event_queue where ctid = any (taken);
+  delete from event_queue where ctid = any (taken);
   get diagnostics folded = row_count;
   if folded = 0 then
     return 0;
@@ -190,7 +181,7 @@ begin
   insert into fold_execution
   select touched.workflow_id, touched.execution_id, e.enrolled_at, e.enrolled_sequence,
     e.stopped_at, e.stopped_sequence, e.ended_at, e.converted_at, e.version, e.left_after, e.status,
-    e.source, e.enrolled_event, e.stopped_event, e.contact_id, e.stop_reason, e.end_reason
+    e.source, e.enrolled_event, e.stopped_event, e.contact_id, e.stop_reason, e.end_reason, e.workflow_id is not null
   from (select distinct workflow_id, execution_id from fold_event order by 1, 2) touched
   left join lateral (
     select * from execution
@@ -198,9 +189,28 @@ begin
   ) e on true;
 
   perform fold_staged();
+  perform count_late();
   perform count_conflicts();
   perform announce_revisions();
   return folded;
+end $$;
+
+-- count_late(): events of the batch that were accepted more than an hour after they happened.
+create or replace function count_late() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
+  select workflow_id, day, 'late', events, last_at, array(select distinct id from unnest(examples) as id limit 5)
+  from (
+    select workflow_id, (accepted_at at time zone 'UTC')::date as day, count(*) as events,
+      max(accepted_at) as last_at, (array_agg(execution_id))[1:50] as examples
+    from fold_event where accepted_at - occurred_at > interval '1 hour' group by 1, 2
+  ) late
+  order by workflow_id, day
+  on conflict (workflow_id, day, kind) do update set
+    events = q.events + excluded.events, last_at = greatest(q.last_at, excluded.last_at),
+    executions = (excluded.executions || q.executions)[1:5];
 end $$;
 
 -- count_conflicts(): ends beyond the first of an execution, in the batch or before it: they change nothing, and
@@ -249,7 +259,7 @@ begin
   perform stage_workflows(array[workflow]);
   loop
     insert into fold_execution
-    select * from execution e
+    select e.*, true from execution e
     where e.workflow_id = workflow and e.execution_id >= last
     order by e.execution_id limit 20000;
     get diagnostics chunk = row_count;
@@ -329,28 +339,23 @@ create or replace function fold_names() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 begin
+  insert into fold_name (workflow_id, subject_uuid, is_step, is_goal)
+  select workflow_id, subject_uuid, bool_or(type <> 'goal.achieved'), bool_or(type = 'goal.achieved')
+  from fold_event where subject_uuid is not null group by workflow_id, subject_uuid;
+
   insert into step (workflow_id, step_uuid)
-  select * from (
-    select distinct workflow_id, subject_uuid from fold_event
-    where type in ('step.entered', 'step.completed', 'action.executed')
-  ) met where not exists (
+  select workflow_id, subject_uuid from fold_name met
+  where is_step and not exists (
     select from step s where s.workflow_id = met.workflow_id and s.step_uuid = met.subject_uuid offset 0);
 
   insert into goal (workflow_id, goal_uuid)
-  select * from (
-    select distinct workflow_id, subject_uuid from fold_event where type = 'goal.achieved'
-  ) met where not exists (
+  select workflow_id, subject_uuid from fold_name met
+  where is_goal and not exists (
     select from goal g where g.workflow_id = met.workflow_id and g.goal_uuid = met.subject_uuid offset 0);
 
-  insert into fold_name
-  select met.workflow_id, met.subject_uuid, s.step_id, g.goal_id
-  from (select distinct workflow_id, subject_uuid from fold_event where subject_uuid is not null) met
-  left join lateral (
-    select * from step where workflow_id = met.workflow_id and step_uuid = met.subject_uuid offset 0
-  ) s on true
-  left join lateral (
-    select * from goal where workflow_id = met.workflow_id and goal_uuid = met.subject_uuid offset 0
-  ) g on true;
+  update fold_name met set
+    step_id = (select s.step_id from step s where s.workflow_id = met.workflow_id and s.step_uuid = met.subject_uuid),
+    goal_id = (select g.goal_id from goal g where g.workflow_id = met.workflow_id and g.goal_uuid = met.subject_uuid);
 end $$;
 
 -- fold_goals(): merges goals, then stages all goals of the touched executions in fold_goal.
@@ -386,7 +391,8 @@ begin
   insert into fold_state (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
     contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
     final_at, final_sequence, final_event, status, ended_at, end_reason, converted_at, conversion_goal,
-    whole, was_enrolled_at, was_ended_at, was_converted_at, was_version, was_left_after, was_status,
+    whole, is_stored, has_changed, has_new_contact,
+    was_enrolled_at, was_ended_at, was_converted_at, was_version, was_left_after, was_status,
     was_source, was_end_reason)
   with fact as (
     select workflow_id, execution_id, type = 'execution.enrolled' as enrols,
@@ -416,13 +422,17 @@ begin
     stop.occurred_at, stop.sequence, stop.event_id, stop.reason,
     final.at, final.sequence, final.event_id,
     is_now.status,
-    case when is_now.status <> 'active' then greatest(final.at, enrolment.occurred_at) end,
-    case when is_now.status <> 'active' then final.reason end,
-    converted.at,
+    ended.at, ended.reason, converted.at,
     case when converted.at is not null then goal.goal_id end,
     coalesce(is_now.status in ('exited', 'error'), false)  -- null: not enrolled
       or (b.enrolled_at, b.version, b.status)
         is distinct from (enrolment.occurred_at, enrolment.version, is_now.status),
+    b.is_stored,
+    (b.enrolled_at, b.enrolled_sequence, b.enrolled_event, b.stopped_at, b.stopped_sequence, b.stopped_event,
+        b.status, b.ended_at, b.end_reason, b.converted_at)
+      is distinct from (enrolment.occurred_at, enrolment.sequence, enrolment.event_id, stop.occurred_at, stop.sequence,
+        stop.event_id, is_now.status, ended.at, ended.reason, converted.at),
+    b.contact_id is distinct from enrolment.contact_id,
     b.enrolled_at, b.ended_at, b.converted_at, b.version, b.left_after, b.status, b.source, b.end_reason
   from fold_execution b
   join fold_workflow w on w.workflow_id = b.workflow_id
@@ -448,6 +458,10 @@ begin
     when final.reason in ('completed', 'goal_achieved', 'error') then final.reason
     else 'exited' end::execution_status as status
   ) is_now
+  cross join lateral (select
+    case when is_now.status <> 'active' then greatest(final.at, enrolment.occurred_at) end as at,
+    case when is_now.status <> 'active' then final.reason end as reason
+  ) ended
   cross join lateral (
     select case when enrolment.occurred_at is not null and goal.occurred_at is not null and (
       final.at is null
@@ -533,30 +547,35 @@ begin
   insert into returning_contact (workflow_id, contact_id)
   select workflow_id, contact_id
   from (
-    select x.workflow_id, x.contact_id, count(*) as executions
-    from fold_state x join fold_execution b using (workflow_id, execution_id)
-    where x.contact_id is distinct from b.contact_id
-    group by x.workflow_id, x.contact_id order by 1, 2
+    select workflow_id, contact_id, count(*) as executions
+    from fold_state where has_new_contact
+    group by workflow_id, contact_id order by 1, 2
   ) comer
   where executions > 1 or exists (
     select from execution e
     where e.workflow_id = comer.workflow_id and e.contact_id = comer.contact_id offset 0)
   on conflict do nothing;
 
+  -- Most are new, and need not be asked for as those are that may be there.
   insert into execution (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
     contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
     status, ended_at, end_reason, converted_at, left_after)
-  select x.workflow_id, x.execution_id, x.enrolled_at, x.enrolled_sequence, x.enrolled_event,
-    x.contact_id, x.source, x.version, x.stopped_at, x.stopped_sequence, x.stopped_event, x.stop_reason,
-    x.status, x.ended_at, x.end_reason, x.converted_at, l.step_id
-  from fold_state x
-  join fold_execution b using (workflow_id, execution_id)
-  left join fold_left l using (workflow_id, execution_id)
-  where (x.enrolled_at, x.enrolled_sequence, x.enrolled_event, x.stopped_at, x.stopped_sequence,
-      x.stopped_event, x.status, x.ended_at, x.end_reason, x.converted_at, l.step_id)
-    is distinct from (b.enrolled_at, b.enrolled_sequence, b.enrolled_event, b.stopped_at,
-      b.stopped_sequence, b.stopped_event, b.status, b.ended_at, b.end_reason, b.converted_at, b.left_after)
-  order by x.workflow_id, x.execution_id
+  select workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
+    contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
+    status, ended_at, end_reason, converted_at, l.step_id
+  from fold_state left join fold_left l using (workflow_id, execution_id)
+  where not is_stored and has_changed
+  order by workflow_id, execution_id;
+
+  insert into execution (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
+    contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
+    status, ended_at, end_reason, converted_at, left_after)
+  select workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
+    contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
+    status, ended_at, end_reason, converted_at, l.step_id
+  from fold_state left join fold_left l using (workflow_id, execution_id)
+  where is_stored and (has_changed or was_left_after is distinct from l.step_id)
+  order by workflow_id, execution_id
   on conflict (workflow_id, execution_id) do update set
     enrolled_at = excluded.enrolled_at, enrolled_sequence = excluded.enrolled_sequence,
     enrolled_event = excluded.enrolled_event, contact_id = excluded.contact_id,
@@ -571,7 +590,15 @@ begin
   select s.workflow_id, s.execution_id, s.step_id, s.visits, s.entered_at,
     s.completed_at, s.completed_sequence, s.completed_event, x.enrolled_at
   from fold_step s join fold_state x using (workflow_id, execution_id)
-  where s.arrived or x.was_enrolled_at is distinct from x.enrolled_at
+  where s.was_visits is null
+  order by workflow_id, execution_id, step_id;
+
+  insert into execution_step (workflow_id, execution_id, step_id, visits, entered_at,
+    completed_at, completed_sequence, completed_event, enrolled_at)
+  select s.workflow_id, s.execution_id, s.step_id, s.visits, s.entered_at,
+    s.completed_at, s.completed_sequence, s.completed_event, x.enrolled_at
+  from fold_step s join fold_state x using (workflow_id, execution_id)
+  where s.was_visits is not null and (s.arrived or x.was_enrolled_at is distinct from x.enrolled_at)
   order by workflow_id, execution_id, step_id
   on conflict (workflow_id, execution_id, step_id) do update set
     visits = excluded.visits, entered_at = excluded.entered_at, completed_at = excluded.completed_at,
