@@ -83,6 +83,12 @@ const PROGRAMS: Program[] = [
     variable: "GO_PATH",
   },
   {
+    tests: /^tests\/workers\/producer_test/,
+    names: ["node"],
+    package: "nodejs",
+    variable: "NODE_BINARY",
+  },
+  {
     tests: /^tests\/faults\/clock_test/,
     names: ["faketime"],
     package: "faketime",

@@ -6,6 +6,7 @@ import {
   strictEqual,
 } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
 import { until, withDatabase, type World } from "../harness.ts";
 import { appWith, enrolled } from "../routes/_requests.ts";
 import { serve } from "../serve.ts";
@@ -54,11 +55,26 @@ clientTest(
   "createProducer() loses and doubles nothing that report() returned from, whenever it is killed",
   async (world, url) => {
     const dir = await Deno.makeTempDir({ prefix: "weir-outbox-" });
+    await Deno.mkdir(`${dir}/program`);
     const outbox = `${dir}/outbox`;
     const kept: string[] = [];
-    for (let life = 0; life < 3; life++) {
-      const child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "--no-check", SCRIPT, url, world.key, outbox]
+    const built = `${dir}/program/main.mjs`;
+    await esbuild.build({
+      entryPoints: [SCRIPT],
+      bundle: true,
+      platform: "node",
+      target: "node20",
+      format: "esm",
+      outfile: built,
+    });
+    await esbuild.stop();
+    const node = Deno.env.get("NODE_BINARY") ?? "node";
+    const deno = [Deno.execPath(), "run", "-A", "--no-check", SCRIPT];
+    // What one kept the next one sends, whichever runs it.
+    for (const [life, program] of [deno, [node, built], deno].entries()) {
+      const [command, ...args] = program;
+      const child = new Deno.Command(command!, {
+        args: [...args, url, world.key, outbox]
           .concat(WORKFLOW, String(life * 1_000_000)),
         stdin: "null",
         stdout: "piped",
@@ -80,6 +96,7 @@ clientTest(
     // The next life, which sends what the others left.
     const producer = createProducer({ url, key: world.key, outbox });
     await producer.flush();
+    await Deno.remove(`${dir}/program`, { recursive: true });
     deepStrictEqual([...Deno.readDirSync(dir)], []);
     const rows = await world.sql<{ event_id: string }[]>`
       select event_id from weir.event`;
