@@ -350,7 +350,7 @@ async function reach(page: Page, selector: string): Promise<void> {
   throw new Error(`Cannot reach ${selector} by Tab`);
 }
 
-async function live({ page, url, world }: Visit) {
+async function live({ browser, page, url, world }: Visit) {
   await page(async (page) => {
     await visit(page, `${url}/workflows/${CART}?range=today`);
     await page.waitForSelector(".connection.live");
@@ -398,6 +398,37 @@ async function live({ page, url, world }: Visit) {
       )
     );
     deepStrictEqual(moving, []);
+  });
+  // Behind another tab it rests, and catches up when it is in front again.
+  await page(async (page) => {
+    const enrolled = (page: Page) =>
+      page.$eval(".card data", (data) => (data as HTMLDataElement).value);
+    const says = (page: Page, value: string) =>
+      page.waitForFunction(
+        (value) =>
+          document.querySelector<HTMLDataElement>(".card data")!.value ===
+            value,
+        {},
+        value,
+      );
+    await visit(page, `${url}/workflows/${CART}?range=today`);
+    await page.waitForSelector(".connection.live");
+    const before = await enrolled(page);
+    const other = await browser.newPage();
+    try {
+      await visit(other, `${url}/workflows/${CART}?range=today`);
+      await other.waitForSelector(".connection.live");
+      await page.waitForSelector(".connection.paused");
+      await enrolOne(url, world, 3);
+      await says(other, String(Number(before) + 1));
+      strictEqual(await enrolled(page), before);
+      await page.bringToFront();
+      await says(page, String(Number(before) + 1));
+      await page.waitForSelector(".connection.live");
+      await other.waitForSelector(".connection.paused");
+    } finally {
+      await other.close();
+    }
   });
   // Without streams it asks, and says so.
   await page(async (page) => {
