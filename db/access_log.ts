@@ -35,38 +35,55 @@ export interface SentFile {
   sha256: string;
 }
 
-/** What was done many times, in one way. */
+/** What was done by one request or many, in one way and one second. */
 export interface Repeated {
   entry: Omit<Access, "request_id">;
-  /** Their ids. */
+  /** Their ids, at most {@linkcode REPEATED_MAX}; none has a space in it. */
   requests: string[];
-  /** How long ago, each. */
-  ages_ms: number[];
+  /** When each was, ms of one clock; none is before the one before it. */
+  since: number[];
 }
+
+/** Requests of one row: as many ids of entries has each (0020). */
+export const REPEATED_MAX = 2_048;
+
+/** A row is looked for within a second of its last request, so that none of it is longer: ms. */
+export const REPEATED_MS_MAX = 999;
 
 /**
  * Adds to the access log. When this returns they are durable.
  *
  * @param sql Client.
- * @param repeated What happened. Sent and read once for all of its requests.
+ * @param repeated What happened. Each is one row, however many requests did it.
+ * @param now Of the clock that it was timed by, ms.
  */
 export async function recordAccess(
   sql: Sql,
   repeated: Repeated[],
+  now: number,
 ): Promise<void> {
-  const rows = repeated.map(({ entry, requests, ages_ms }) => ({
-    account: entry.account_id,
-    user: entry.user_id,
-    credential: entry.credential,
-    action: entry.action,
-    workflow: entry.workflow_id,
-    filter: entry.filter,
-    rows: entry.rows,
-    ...entry.file,
-    status: entry.status,
-    requests,
-    ages_ms,
-  }));
+  const rows = repeated.map(({ entry, requests, since }) => {
+    const last = since.at(-1)!;
+    return {
+      account: entry.account_id,
+      user: entry.user_id,
+      credential: entry.credential,
+      action: entry.action,
+      workflow: entry.workflow_id,
+      filter: entry.filter,
+      rows: entry.rows,
+      ...entry.file,
+      status: entry.status,
+      request: requests.at(-1),
+      age_ms: now - last,
+      ...(requests.length > 1 && {
+        earlier: requests.slice(0, -1).join(" "),
+        // To the microsecond, as instants are kept.
+        earlier_us: since.slice(0, -1)
+          .map((at) => Math.round((last - at) * 1_000)).join(" "),
+      }),
+    };
+  });
   await sql`select weir.record_access(${JSON.stringify(rows)}::text::json)`;
 }
 
@@ -135,7 +152,7 @@ export async function readAccessLog(
 
 function readCursor(text: string): { at: string; id: number } {
   const [, at, id] =
-    /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z)_(\d{1,15})$/.exec(text) ?? [];
+    /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z)_(\d{1,16})$/.exec(text) ?? [];
   if (at === undefined || Number.isNaN(Date.parse(at))) {
     throw new SyntaxError(`Cannot read the cursor "${text}"`);
   }

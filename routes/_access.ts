@@ -15,6 +15,8 @@ import {
   noteKeysUsed,
   recordAccess,
   type Repeated,
+  REPEATED_MAX,
+  REPEATED_MS_MAX,
   type SentFile,
 } from "../db/access_log.ts";
 import type { Sql } from "../db/client.ts";
@@ -24,7 +26,7 @@ import type { Log } from "../db/log.ts";
 const FLUSH_MS = 200;
 
 /** Entries of one statement; more would keep requests waiting while they are put together. */
-const BATCH_ENTRIES = 2_000;
+const BATCH_ENTRIES = Math.min(2_000, REPEATED_MAX);
 
 /**
  * What waits for Postgres to come back, some 500 bytes an entry at most; the oldest batch
@@ -49,7 +51,7 @@ export interface AccessLog {
   /**
    * Writes an entry soon.
    *
-   * @param entry What was done; entries that are one object are sent to Postgres once.
+   * @param entry What was done; requests of a second whose entry is one object are one row.
    * @param requestId Whose it is, where that is not in the entry.
    */
   record(entry: Access, requestId?: string): void;
@@ -103,7 +105,7 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
     keys = new Set();
     try {
       if (given) {
-        await recordAccess(sql, repeatedOf(given));
+        await recordAccess(sql, given.repeated, performance.now());
         batches.shift();
       }
       if (ids.length > 0) await noteKeysUsed(sql, ids);
@@ -133,7 +135,7 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
     record(entry, requestId = entry.request_id) {
       let batch = batches.at(-1);
       if (!batch || batch === given || batch.count === BATCH_ENTRIES) {
-        batches.push(batch = { count: 0, repeated: new Map() });
+        batches.push(batch = { count: 0, repeated: [], latest: new Map() });
         makeRoom();
       }
       add(batch, entry, requestId);
@@ -141,7 +143,7 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
     },
     async recordFirst(entry) {
       const requests = [entry.request_id];
-      await recordAccess(sql, [{ entry, requests, ages_ms: [0] }]);
+      await recordAccess(sql, [{ entry, requests, since: [0] }], 0);
     },
     keyUsed(keyId) {
       const now = performance.now();
@@ -164,28 +166,21 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
 /** Entries that are written at once. They are many, so that of each are kept two values alone. */
 interface Batch {
   count: number;
-  repeated: Map<Access, { requests: string[]; since: number[] }>;
+  repeated: Repeated[];
+  /** Which of them the next request is added to. */
+  latest: Map<Access, Repeated>;
 }
 
 function add(batch: Batch, entry: Access, requestId: string): void {
-  let repeated = batch.repeated.get(entry);
-  if (repeated === undefined) {
-    batch.repeated.set(entry, repeated = { requests: [], since: [] });
-  }
-  repeated.requests.push(requestId);
-  repeated.since.push(performance.now());
-  batch.count++;
-}
-
-function repeatedOf({ repeated }: Batch): Repeated[] {
   const now = performance.now();
-  // To the microsecond, as instants are kept.
-  const age = (since: number) => Math.round((now - since) * 1_000) / 1_000;
-  return [...repeated].map(([entry, { requests, since }]) => ({
-    entry,
-    requests,
-    ages_ms: since.map(age),
-  }));
+  let one = batch.latest.get(entry);
+  if (one === undefined || now - one.since[0]! >= REPEATED_MS_MAX) {
+    batch.repeated.push(one = { entry, requests: [], since: [] });
+    batch.latest.set(entry, one);
+  }
+  one.requests.push(requestId);
+  one.since.push(now);
+  batch.count++;
 }
 
 /** What the request says of itself, and its answer of rows. */

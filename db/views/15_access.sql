@@ -85,26 +85,31 @@ end $$;
 
 -- record_access(entries): adds to the access log.
 --
--- entries  JSON array of {account, user, credential, action, workflow, filter, rows, bytes, sha256, status}, each with
---          {request, age_ms} or, where many did the same, {requests, ages_ms}, two arrays of one length
+-- entries  JSON array of {account, user, credential, action, workflow, filter, rows, bytes, sha256, status, request,
+--          age_ms}; and where the same was done up to a second before by up to 2,047 other requests, {earlier,
+--          earlier_us}: their ids, and how long before each, in one order and parted by spaces
 -- Callers  the access log's writer, many entries at once. Repeat: doubles them.
 create or replace function record_access(entries json) returns void
 language plpgsql security definer
 set search_path = weir, pg_temp as $$
 begin
   insert into access_log (at, account_id, user_id, credential, action, workflow_uuid, filter, rows, bytes, sha256,
-    status, request_id)
-  select now() - least(greatest(r.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
-    e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.bytes, e.sha256, e.status, r.request
+    status, request_id, earlier_ids, earlier_us)
+  select now() - least(greatest(e.age_ms, 0), 3600000) * interval '1 ms', e.account, e."user", e.credential,
+    e.action, e.workflow, coalesce(e.filter, '{}'), e.rows, e.bytes, e.sha256, e.status, e.request,
+    string_to_array(e.earlier, ' '), string_to_array(e.earlier_us, ' ')::int[]
   from json_to_recordset(entries) as e(account int, "user" text, credential text, action text, workflow uuid,
     filter jsonb, rows bigint, bytes bigint, sha256 text, status smallint, request text, age_ms float8,
-    requests text[], ages_ms float8[])
-  cross join unnest(coalesce(e.requests, array[e.request]), coalesce(e.ages_ms, array[e.age_ms])) as r(request, age_ms)
+    earlier text, earlier_us text)
   where e.account is not null;
 end $$;
 
 -- list_access_log(account, …): the newest first, after a place on the way back if one is given. Filters that
 -- are null hold nothing back.
+--
+-- The last request of a row is at the row's instant, the others up to a second before. So each row that lies before
+-- the place has one to show at least, and as many rows as requests are asked for are enough; once so many are
+-- counted, those of one second more; and beside them, rows of the second after the place.
 -- Callers: readAccessLog() of db/access_log.ts.
 create or replace function list_access_log(
   account int, only_user text, only_action text, only_workflow uuid, since timestamptz, until timestamptz,
@@ -116,18 +121,41 @@ create or replace function list_access_log(
 language plpgsql stable security definer
 set plan_cache_mode = force_custom_plan
 set search_path = weir, pg_temp as $$
+declare
+  place  timestamptz := coalesce(least(until, before_at), 'infinity');
 begin
+  since := coalesce(since, '-infinity');
+  until := coalesce(until, 'infinity');
   return query
-  select l.access_id, iso_instant(l.at), l.user_id, l.credential, l.action, l.workflow_uuid, l.filter, l.rows,
-    l.bytes, l.sha256, l.status, l.request_id
-  from access_log l
-  where l.account_id = account
-    and l.at >= coalesce(since, '-infinity') and l.at < coalesce(until, 'infinity')
-    and (before_at is null or (l.at, l.access_id) < (before_at, before_id))
-    and (only_user is null or l.user_id = only_user)
-    and (only_action is null or l.action = only_action)
-    and (only_workflow is null or l.workflow_uuid = only_workflow)
-  order by l.at desc, l.access_id desc limit most;
+  with told as not materialized (
+    select l.*, coalesce(cardinality(l.earlier_us), 0) + 1 as requests
+    from access_log l
+    where l.account_id = account and l.at >= since
+      and (only_user is null or l.user_id = only_user)
+      and (only_action is null or l.action = only_action)
+      and (only_workflow is null or l.workflow_uuid = only_workflow)
+  ), before as materialized (
+    select b.*, sum(b.requests) over (order by b.at desc, b.access_id desc) as counted
+    from (select * from told t where t.at < place order by t.at desc, t.access_id desc limit most) b
+  ), near as (
+    select b.* from before b
+    where b.at >= coalesce((select max(e.at) from before e where e.counted >= most), '-infinity') - interval '1 second'
+    union all
+    select t.*, 0 from told t where t.at >= place and t.at < place + interval '1 second'
+  )
+  select p.id, iso_instant(p.instant), p.user_id, p.credential, p.action, p.workflow_uuid, p.filter, p.rows, p.bytes,
+    p.sha256, p.status, p.request
+  from (
+    select n.*, r.*
+    from near n cross join lateral (
+      select n.access_id + e.i - 1 as id, n.at - e.us * interval '1 us' as instant, e.request
+      from unnest(n.earlier_ids || n.request_id, n.earlier_us || 0) with ordinality as e(request, us, i)
+    ) r
+    where r.instant >= since and r.instant < until
+      and (before_at is null or (r.instant, r.id) < (before_at, before_id))
+    order by r.instant desc, r.id desc limit most
+  ) p
+  order by p.instant desc, p.id desc;
 end $$;
 
 -- read_access_log(account, …): the same without files.

@@ -1,13 +1,25 @@
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import {
+  deepStrictEqual,
+  match,
+  ok,
+  rejects,
+  strictEqual,
+} from "node:assert/strict";
 import { Hono } from "hono";
-import { createKey } from "../../db/access.ts";
+import { createAccount, createKey } from "../../db/access.ts";
+import {
+  readAccessLog,
+  recordAccess,
+  REPEATED_MS_MAX,
+} from "../../db/access_log.ts";
 import { connect } from "../../db/client.ts";
 import { createLog } from "../../db/log.ts";
-import type { AccessLogPage } from "../../db/schema.ts";
+import type { AccessLogPage, AccessLogQuery } from "../../db/schema.ts";
 import { createAccessLog } from "../../routes/_access.ts";
 import { createAuth, requires } from "../../routes/_auth.ts";
 import { createLimiter } from "../../routes/_limit.ts";
 import { logRequests } from "../../routes/_log.ts";
+import { randomOf } from "../../workers/_random.ts";
 import { dbTest, until, type World } from "../harness.ts";
 import {
   assertInvalid,
@@ -22,15 +34,21 @@ import {
 
 const PATH = "/api/v1/access-log";
 
+/** Ids of all requests that are logged for the account, the newest first. */
+async function loggedIds({ sql, account }: World): Promise<string[]> {
+  const rows = await sql<{ request_id: string }[]>`
+    select request_id from weir.list_access_log(${account.account_id},
+      null, null, null, null, null, null, null, 10000)`;
+  return rows.map(({ request_id }) => request_id);
+}
+
 /** The log once it has so many entries, the newest first. */
 async function logged(
   world: World,
   entries: number,
 ): Promise<AccessLogPage["entries"]> {
   await until(`${entries} entries are logged`, async () => {
-    const [row] = await world.sql<[{ count: number }]>`
-      select count(*) as count from weir.access_log`;
-    return row.count >= entries;
+    return (await loggedIds(world)).length >= entries;
   });
   return (await send(world, "GET", PATH)).json.entries;
 }
@@ -123,6 +141,181 @@ dbTest("GET /access-log filters, and pages without a gap", async (world) => {
   }
 });
 
+/** What a row of the access log says, but for its requests. */
+const ENTRY = {
+  user_id: null,
+  credential: "key:test",
+  action: "GET /",
+  workflow_id: null,
+  filter: {},
+  rows: null,
+  file: null,
+  status: 200,
+};
+
+dbTest(
+  "readAccessLog() tells each request once, in the order of time, however many a row has",
+  async ({ sql, web, account }) => {
+    const random = randomOf("access log");
+    const pick = (below: number) => Math.floor(random() * below);
+    const newest_ms = 3_000;
+    // Rows that overlap, some of one request, many at one instant, and a few alone far off.
+    const repeated = Array.from({ length: 40 }, (_, row) => {
+      const first = row < 4 ? 500 * row : 1_500 + pick(300);
+      const since = Array.from(
+        { length: row % 3 === 0 ? 1 : 1 + pick(12) },
+        () => first + pick(row % 2 === 0 ? 3 : 999),
+      ).sort((a, b) => a - b);
+      return {
+        entry: {
+          ...ENTRY,
+          account_id: account.account_id,
+          user_id: row % 2 === 0 ? "ada" : null,
+        },
+        requests: since.map((_, n) => `${row}.${n}`),
+        since,
+      };
+    });
+    await recordAccess(web, repeated, newest_ms);
+    // Another's lie between them.
+    const { account_id } = await createAccount(sql, "Other", "UTC");
+    await recordAccess(
+      web,
+      repeated.map(({ entry, ...one }) => ({
+        ...one,
+        entry: { ...entry, account_id },
+      })),
+      newest_ms,
+    );
+
+    const [{ began }] = await sql<[{ began: string }]>`
+      select weir.iso_instant(max(at) - interval '1 ms' *
+        ${Math.max(...repeated.map(({ since }) => since.at(-1)!))}) as began
+      from weir.access_log where account_id = ${account.account_id}`;
+    const instantOf = (ms: number) => {
+      const at = new Date(Date.parse(began) + ms).toISOString();
+      // The database's own instant has microseconds, which are the same for all.
+      return at.replace("Z", `${began.slice(23)}`);
+    };
+    // Of one instant, the later row and the later in it comes first.
+    const all = repeated.flatMap(({ entry, requests, since }, row) =>
+      since.map((ms, n) => ({ ms, row, n, entry, id: requests[n]! }))
+    ).sort((a, b) => b.ms - a.ms || b.row - a.row || b.n - a.n);
+    const ask = (query: Partial<AccessLogQuery>) =>
+      readAccessLog(web, account.account_id, { limit: 200, ...query });
+    async function follow(
+      limit: number,
+      query: Partial<AccessLogQuery>,
+    ): Promise<string[]> {
+      const seen: string[] = [];
+      let cursor: string | null | undefined;
+      while (cursor !== null) {
+        const page: AccessLogPage = await ask({ ...query, limit, cursor });
+        ok(page.entries.length <= limit);
+        seen.push(...page.entries.map(({ request_id }) => request_id));
+        cursor = page.next_cursor;
+      }
+      return seen;
+    }
+
+    deepStrictEqual(
+      (await ask({})).entries.map(({ at, request_id }) => [at, request_id]),
+      all.slice(0, 200).map(({ ms, id }) => [instantOf(ms), id]),
+    );
+    const ids = (matches: (one: typeof all[number]) => boolean) =>
+      all.filter(matches).map(({ id }) => id);
+    for (const limit of [1, 7]) {
+      deepStrictEqual(await follow(limit, {}), ids(() => true));
+    }
+    deepStrictEqual(
+      await follow(3, { user_id: "ada" }),
+      ids(({ entry }) => entry.user_id === "ada"),
+    );
+    for (let range = 0; range < 8; range++) {
+      const [from, to] = [all[pick(all.length)]!.ms, all[pick(all.length)]!.ms]
+        .sort((a, b) => a - b) as [number, number];
+      deepStrictEqual(
+        await follow(5, { since: instantOf(from), until: instantOf(to) }),
+        ids(({ ms }) => ms >= from && ms < to),
+      );
+    }
+  },
+);
+
+dbTest(
+  "createAccessLog() writes what is done again within a second into one row, and no more of them",
+  async (world) => {
+    const { sql, web, account } = world;
+    const access = createAccessLog({ sql: web, log: createLog("error") });
+    const entry = {
+      ...ENTRY,
+      account_id: account.account_id,
+      request_id: "r",
+    };
+    const real = performance.now;
+    let later_ms = 0;
+    performance.now = () => real.call(performance) + later_ms;
+    try {
+      for (let n = 0; n < 3; n++) access.record(entry, `first-${n}`);
+      access.record({ ...entry, status: 304 }, "other");
+      later_ms = REPEATED_MS_MAX;
+      for (let n = 0; n < 2_500; n++) access.record(entry, `next-${n}`);
+      await access.close();
+    } finally {
+      performance.now = real;
+    }
+    const rows = await sql<{ first: string; requests: number }[]>`
+      select coalesce(earlier_ids[1], request_id) as first,
+        coalesce(cardinality(earlier_ids), 0) + 1 as requests
+      from weir.access_log order by access_id`;
+    deepStrictEqual(rows.map(({ first, requests }) => [first, requests]), [
+      ["first-0", 3],
+      ["other", 1],
+      ["next-0", 1_996],
+      ["next-1996", 504],
+    ]);
+    // Which of two that were written apart came first is known to some milliseconds.
+    deepStrictEqual(
+      (await loggedIds(world)).sort(),
+      [
+        ...Array.from({ length: 3 }, (_, n) => `first-${n}`),
+        ...Array.from({ length: 2_500 }, (_, n) => `next-${n}`),
+        "other",
+      ].sort(),
+    );
+  },
+);
+
+dbTest(
+  "a row of the access log that could not be read again is refused",
+  async ({ sql, account }) => {
+    for (
+      const [earlier, earlier_us] of [
+        ["a", "1000000"],
+        ["a", "-1"],
+        ["a b", "1"],
+        [Array(2_048).fill("a").join(" "), Array(2_048).fill("1").join(" ")],
+      ]
+    ) {
+      const entry = {
+        account: account.account_id,
+        credential: "key:test",
+        action: "GET /",
+        status: 200,
+        request: "r",
+        age_ms: 0,
+        earlier,
+        earlier_us,
+      };
+      await rejects(
+        sql`select weir.record_access(${JSON.stringify([entry])}::text::json)`
+          .execute(),
+        { constraint_name: "earlier_are_few" },
+      );
+    }
+  },
+);
+
 dbTest("GET /access-log is for admins of the account", async (world) => {
   const key = await createKey(world.sql, world.account.account_id, {
     scopes: ["admin"],
@@ -165,22 +358,15 @@ dbTest(
       log: createLog("warn", (line) => lines.push(line)),
     });
     const entry = {
+      ...ENTRY,
       account_id: world.account.account_id,
-      user_id: null,
-      credential: "key:test",
-      action: "GET /",
-      workflow_id: null,
-      filter: {},
-      rows: null,
-      file: null,
-      status: 200,
       request_id: "r",
     };
     await world
       .sql`revoke execute on function weir.record_access from weir_web`;
     for (const failures of [0, 1, 2]) {
       access.record(entry);
-      access.record(entry, `again ${failures}`);
+      access.record(entry, `again-${failures}`);
       await until("the failure is told", () => lines.length > failures);
     }
     match(lines[0]!, /cannot write the access log/);
@@ -189,17 +375,15 @@ dbTest(
       (error) => strictEqual(error.code, "42501"),
     );
     await world.sql`grant execute on function weir.record_access to weir_web`;
-    await until("it is written", async () => {
-      const rows = await world.sql`select from weir.access_log`;
-      return rows.length === 6;
-    });
+    await until(
+      "it is written",
+      async () => (await loggedIds(world)).length === 6,
+    );
     access.record(entry);
     await access.close();
-    const ids = await world.sql<{ request_id: string }[]>`
-      select request_id from weir.access_log order by at, access_id`;
     deepStrictEqual(
-      ids.map(({ request_id }) => request_id),
-      ["r", "again 0", "r", "again 1", "r", "again 2", "r"],
+      (await loggedIds(world)).reverse(),
+      ["r", "again-0", "r", "again-1", "r", "again-2", "r"],
     );
     strictEqual(access.lost(), 0);
     await sql.end({ timeout: 5 });

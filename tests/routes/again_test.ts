@@ -84,12 +84,12 @@ dbTest(
       ok(/r=997/.test(known.headers.get("ratelimit")!));
       await until("each is in the access log", async () => {
         const rows = await world.sql`
-          select * from weir.access_log where action like '%/analytics'`;
-        return rows.length === 4 &&
-          rows.some((row) =>
-            row.request_id === "mine" && row.status === 200 &&
-            row.filter.start_date === "2026-06-01"
-          );
+          select * from weir.list_access_log(${world.account.account_id},
+            null, 'GET /api/v1/workflows/:id/analytics',
+            null, null, null, null, null, 100)`;
+        const mine = rows.find((row) => row.request_id === "mine");
+        return rows.length === 4 && mine?.status === 200 &&
+          mine.filter.start_date === "2026-06-01";
       });
     }),
 );
