@@ -84,7 +84,7 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
   let keys = new Set<string>();
   const usedAt = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let writing: Promise<boolean> = Promise.resolve(true);
+  let writing = Promise.resolve();
   let lost = 0;
   let isClosed = false;
 
@@ -93,23 +93,24 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
   }
 
   /** One at a time, so that an outage does not take every connection. */
-  function flush(): Promise<boolean> {
+  function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
     return writing = writing.then(write);
   }
 
-  async function write(): Promise<boolean> {
-    given = batches[0];
+  async function write(): Promise<void> {
     const ids = [...keys];
     keys = new Set();
     try {
-      if (given) {
+      // What comes meanwhile waits its own time: written as soon as the rest, it would be a
+      // statement each few milliseconds, of a few requests.
+      for (let left = batches.length; left > 0 && batches.length > 0; left--) {
+        given = batches[0]!;
         await recordAccess(sql, given.repeated, performance.now());
         batches.shift();
       }
       if (ids.length > 0) await noteKeysUsed(sql, ids);
-      return batches.length === 0 || await write();
     } catch (error) {
       log.warn("cannot write the access log", {
         error,
@@ -117,7 +118,6 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
         lost,
       });
       soon();
-      return false;
     }
   }
 

@@ -15,6 +15,9 @@ import { until } from "../harness.ts";
 import type { Bench } from "./run.ts";
 import { lastDays } from "./reads.ts";
 
+const ROOT = new URL("../../", import.meta.url);
+const SERVER = "tests/bench/_edge_server.ts";
+
 /** Requests under way at once. */
 const CONNECTIONS = 16;
 
@@ -144,13 +147,10 @@ async function startWeir(
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();
-  const cwd = new URL("../../", import.meta.url);
-  const config = await Deno.readTextFile(new URL("deno.json", cwd));
-  const [flags] = /--v8-flags=\S+/.exec(JSON.parse(config).tasks.serve)!;
   children.push(
     new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", flags, "--no-check", "main.ts", "serve"],
-      cwd,
+      args: ["run", "-A", await flags(), "--no-check", "main.ts", "serve"],
+      cwd: ROOT,
       env: {
         DATABASE_URL: databaseUrl,
         PORT: String(port),
@@ -170,14 +170,20 @@ async function startWeir(
   return url;
 }
 
+/** What V8 is told by the task, so that all are alike but for what they do. */
+async function flags(): Promise<string> {
+  const config = await Deno.readTextFile(new URL("deno.json", ROOT));
+  return /--v8-flags=\S+/.exec(JSON.parse(config).tasks.serve)![0];
+}
+
 async function startOther(
   { databaseUrl }: Bench,
   children: Deno.ChildProcess[],
   ...args: string[]
 ): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "tests/bench/_edge_server.ts", ...args],
-    cwd: new URL("../../", import.meta.url),
+    args: ["run", "-A", await flags(), "--no-check", SERVER, ...args],
+    cwd: ROOT,
     env: { DATABASE_URL: databaseUrl },
     stdin: "null",
     stdout: "piped",
