@@ -12,10 +12,13 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** Facts beside a message; an `Error` is written with its stack and its causes. */
 export type LogFields = Record<string, unknown>;
 
-/** Where everything in the program logs to. Never a secret, never a contact. */
+/**
+ * Where everything in the program logs to. Never a secret, never a contact. Fields that
+ * many lines share may be JSON already, without its braces.
+ */
 export type Log = Record<
   LogLevel,
-  (message: string, fields?: LogFields) => void
+  (message: string, fields?: LogFields | string) => void
 >;
 
 /**
@@ -32,11 +35,10 @@ export function createLog(
   function writer(of: LogLevel) {
     if (LOG_LEVELS.indexOf(of) < LOG_LEVELS.indexOf(level)) return () => {};
     const isUrgent = of === "warn" || of === "error";
-    return (message: string, fields: LogFields = {}) => {
-      // Asking about every value takes longer than writing the rest.
-      const rest = JSON.stringify(fields, isPlain(fields) ? undefined : plain);
+    return (message: string, fields: LogFields | string = "") => {
+      const rest = typeof fields === "string" ? fields : toJson(fields);
       const start = `{"at":"${instant()}","level":"${of}","message":`;
-      const end = rest === "{}" ? "}" : `,${rest.slice(1)}`;
+      const end = rest === "" ? "}" : `,${rest}}`;
       write(start + JSON.stringify(message) + end, isUrgent);
     };
   }
@@ -46,6 +48,16 @@ export function createLog(
     warn: writer("warn"),
     error: writer("error"),
   };
+}
+
+/**
+ * @param fields As a line of a log has them.
+ * @returns The same as JSON, without its braces.
+ */
+export function toJson(fields: LogFields): string {
+  // Asking about every value takes longer than writing the rest.
+  return JSON.stringify(fields, isPlain(fields) ? undefined : plain)
+    .slice(1, -1);
 }
 
 let instantMs = NaN;

@@ -19,7 +19,7 @@ import { accessOf } from "./_access.ts";
 import { type AuthEnv, GRANT_MS_MAX } from "./_auth.ts";
 import { type Entry, isKnown } from "./_cache.ts";
 import { limitHeader, nameOf } from "./_limit.ts";
-import { logRequest, requestId } from "./_log.ts";
+import { linesOf, logRequest, requestId } from "./_log.ts";
 import type { Deps } from "./app.ts";
 import type { RequestCounter } from "./metrics.ts";
 
@@ -58,6 +58,8 @@ interface Ready {
   /** What differs is put in each time: a dozen headers are not copied for two. */
   init: { status: number; headers: Record<string, string> };
   access: Access;
+  /** What its lines have in common. */
+  told: string;
   count: () => void;
 }
 
@@ -99,7 +101,7 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
   }
 
   function readyOf(
-    { entry, access }: Offer,
+    { viewer, entry, access }: Offer,
     status: 200 | 304,
     headers: [name: string, value: string][],
   ): Ready {
@@ -107,6 +109,7 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
       body: status === 304 ? null : entry.body,
       init: { status, headers: Object.fromEntries(headers) },
       access: { ...access, status },
+      told: linesOf({ action: access.action, status, viewer }),
       count: requests.counterOf("GET", access.action.slice(4), status),
     };
   }
@@ -149,21 +152,14 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
       const asked = request.headers;
       const request_id = requestId((name) => asked.get(name));
       const isThere = isKnown(asked.get("if-none-match"), one.entry.etag);
-      const { body, init, access: entry, count } = isThere
+      const { body, init, access: entry, told, count } = isThere
         ? one.known
         : one.whole;
       init.headers.ratelimit = limitHeader("read", verdict, at);
       init.headers["x-request-id"] = request_id;
       count();
       access.record(entry, request_id);
-      const { action, status } = entry;
-      logRequest(log, {
-        request_id,
-        action,
-        status,
-        since,
-        viewer: one.viewer,
-      });
+      logRequest(log, entry.action, request_id, since, told);
       return new Response(body, init);
     },
   };

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
 import type { Grant } from "../db/access.ts";
-import type { Log } from "../db/log.ts";
+import { type Log, toJson } from "../db/log.ts";
 import { type AccessVariables, actionOf } from "./_access.ts";
 import { nameSpan } from "./_trace.ts";
 
@@ -33,49 +33,64 @@ export function logRequests(
     c.set("requestId", request_id);
     await next();
     c.header("x-request-id", request_id);
-    logRequest(log, {
-      request_id,
-      action: actionOf(c),
+    const action = actionOf(c);
+    const told = linesOf({
+      action,
       status: c.res.status,
-      since,
       viewer: c.get("viewer"),
       rows: c.get("rows"),
     });
+    logRequest(log, action, request_id, since, told);
   };
 }
 
-/** What there is to tell of an answered request. */
+/** What there is to tell of an answered request, but for which it was. */
 interface Answered {
-  request_id: string;
   action: string;
   status: number;
-  /** When it came, ms of the process. */
-  since: number;
   viewer?: Grant;
   rows?: number;
+}
+
+/**
+ * What many requests may have in common in their lines.
+ *
+ * @param answered What they were, and what came of them.
+ * @returns For {@linkcode logRequest}.
+ */
+export function linesOf({ action, status, viewer, rows }: Answered): string {
+  return toJson({
+    action,
+    status,
+    account: viewer?.account_uuid,
+    user: viewer && userHash(viewer),
+    credential: viewer?.credential,
+    rows,
+  });
 }
 
 /**
  * Writes the line of one request, and names its span.
  *
  * @param log Where to.
- * @param answered What it was, and what came of it.
+ * @param action Method and pattern.
+ * @param requestId Of {@linkcode requestId}, so that JSON needs nothing of it told otherwise.
+ * @param since When it came, ms of the process.
+ * @param told Of {@linkcode linesOf}.
  */
 export function logRequest(
   log: Log,
-  { request_id, action, status, since, viewer, rows }: Answered,
+  action: string,
+  requestId: string,
+  since: number,
+  told: string,
 ): void {
   nameSpan(action);
-  log.info("request", {
-    request_id,
-    action,
-    status,
-    duration_ms: Math.round((performance.now() - since) * 1_000) / 1_000,
-    account: viewer?.account_uuid,
-    user: viewer && userHash(viewer),
-    credential: viewer?.credential,
-    rows,
-  });
+  const duration_ms = Math.round((performance.now() - since) * 1_000) / 1_000;
+  log.info(
+    "request",
+    `"request_id":"${requestId}","duration_ms":${duration_ms},${told}`,
+  );
 }
 
 /**
