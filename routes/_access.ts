@@ -23,7 +23,7 @@ import type { Sql } from "../db/client.ts";
 import type { Log } from "../db/log.ts";
 
 /** Longest that an entry waits to be written, ms. */
-const FLUSH_MS = 200;
+export const FLUSH_MS = 200;
 
 /** Entries of one statement; more would keep requests waiting while they are put together. */
 const BATCH_ENTRIES = Math.min(2_000, REPEATED_MAX);

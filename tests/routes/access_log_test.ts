@@ -12,10 +12,10 @@ import {
   recordAccess,
   REPEATED_MS_MAX,
 } from "../../db/access_log.ts";
-import { connect } from "../../db/client.ts";
+import { connect, type Sql } from "../../db/client.ts";
 import { createLog } from "../../db/log.ts";
 import type { AccessLogPage, AccessLogQuery } from "../../db/schema.ts";
-import { createAccessLog } from "../../routes/_access.ts";
+import { createAccessLog, FLUSH_MS } from "../../routes/_access.ts";
 import { createAuth, requires } from "../../routes/_auth.ts";
 import { createLimiter } from "../../routes/_limit.ts";
 import { logRequests } from "../../routes/_log.ts";
@@ -283,6 +283,29 @@ dbTest(
         "other",
       ].sort(),
     );
+  },
+);
+
+dbTest(
+  "createAccessLog() lets wait what comes while it writes, however busy it is",
+  async ({ web, account }) => {
+    const entry = {
+      ...ENTRY,
+      account_id: account.account_id,
+      request_id: "r",
+    };
+    const wroteAt: number[] = [];
+    const sql = ((text: TemplateStringsArray, entries: string) => {
+      wroteAt.push(performance.now());
+      if (wroteAt.length < 4) access.record(entry);
+      return web(text, entries);
+    }) as unknown as Sql;
+    const access = createAccessLog({ sql, log: createLog("error") });
+    access.record(entry);
+    await until("what came meanwhile is written", () => wroteAt.length === 4);
+    await access.close();
+    // Timers are not early, but by a fraction.
+    ok(wroteAt[3]! - wroteAt[0]! > 3 * FLUSH_MS - 10);
   },
 );
 
