@@ -44,7 +44,7 @@ export interface Repeated {
   since: number[];
 }
 
-/** Requests of one row: as many ids of entries has each (0020). */
+/** Requests of one row: as many ids of entries has each (0021). */
 export const REPEATED_MAX = 2_048;
 
 /** A row is looked for within a second of its last request, so that none of it is longer: ms. */
