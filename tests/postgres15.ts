@@ -16,6 +16,7 @@ import {
 } from "../db/_binaries.ts";
 import { install } from "./debian.ts";
 import { freePort, until } from "./harness.ts";
+import { endOf } from "./within.ts";
 
 const BIN = "/usr/lib/postgresql/15/bin";
 const PG_CRON = "/usr/lib/postgresql/15/lib/pg_cron.so";
@@ -168,7 +169,7 @@ async function launch(
 
   async function end(): Promise<void> {
     await process.stdin.close();
-    await process.status;
+    await endOf(process);
   }
   async function dispose(): Promise<void> {
     await end();

@@ -81,15 +81,22 @@ export async function startUpstash(): Promise<Upstash> {
     },
     stopRedis,
     startRedis,
-    async [Symbol.asyncDispose]() {
-      await close();
-      await stopRedis();
-      await Deno.remove(home, { recursive: true });
-    },
+    [Symbol.asyncDispose]: dispose,
   };
-  await startRedis();
-  open();
-  return upstash;
+  try {
+    await startRedis();
+    open();
+    return upstash;
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+
+  async function dispose(): Promise<void> {
+    await close();
+    await stopRedis();
+    await Deno.remove(home, { recursive: true });
+  }
 
   function open(): void {
     const port = upstash.url ? Number(new URL(upstash.url).port) : 0;

@@ -18,7 +18,7 @@ import { until } from "./harness.ts";
  */
 export async function within<T>(
   what: string,
-  promise: Promise<T>,
+  promise: PromiseLike<T>,
   seconds?: number,
 ): Promise<T> {
   let isSettled = false;

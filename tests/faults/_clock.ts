@@ -14,6 +14,7 @@ import {
 } from "../../db/_binaries.ts";
 import { freePort, until } from "../harness.ts";
 import { answers } from "../postgres15.ts";
+import { endOf } from "../within.ts";
 
 /** Ends Postgres when whoever holds the other end of its input is gone. */
 const WATCHDOG = '"$@" & pid=$!; read -r _ || :; kill -INT "$pid"; wait "$pid"';
@@ -76,7 +77,7 @@ export async function startClockwork(): Promise<Clockwork> {
   const url = `postgres://weir@127.0.0.1:${port}/postgres`;
   const dispose = async () => {
     await process.stdin.close();
-    await process.status;
+    await endOf(process);
     await Deno.remove(home, { recursive: true });
   };
   try {

@@ -43,6 +43,8 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
         },
         body: body.readable,
       });
+      // It is waited for below, unless something fails before.
+      answer.catch(() => {});
       await writer.write(enrolments(NDJSON_CHUNK_EVENTS));
       await until("the request is under way", async () => {
         const [row] = await sql`select count(*)::int as events from weir.event`;

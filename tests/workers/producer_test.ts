@@ -87,10 +87,13 @@ clientTest(
           },
         }),
       );
-      await until("it is in the midst of it", () => text.length > 4_000);
-      child.kill("SIGKILL");
-      await child.status;
-      await reading;
+      try {
+        await until("it is in the midst of it", () => text.length > 4_000);
+      } finally {
+        child.kill("SIGKILL");
+        await child.status;
+        await reading;
+      }
       kept.push(...text.split("\n").slice(0, -1));
     }
     // The next life, which sends what the others left.
