@@ -27,6 +27,7 @@ import {
 import { randomOf } from "../../workers/_random.ts";
 import { rangeOf } from "../../routes/exports.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
+import { serve } from "../serve.ts";
 import { journeyOf } from "../journeys.ts";
 import {
   type Answer,
@@ -400,10 +401,7 @@ dbTest(
     const { sql } = world;
     await put(world);
     const app = appWith(world);
-    await using server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
-      app.fetch,
-    );
+    await using server = serve(app.fetch);
     const running = async () => {
       const [row] = await sql<[{ count: number }]>`
         select count(*) from pg_stat_activity
@@ -422,7 +420,7 @@ dbTest(
         grant execute on function weir.export_executions to weir_web`);
       const leaving = new AbortController();
       const asked = fetch(
-        `http://127.0.0.1:${server.addr.port}${EXPORT}?format=csv&rows=executions`,
+        `${server.url}${EXPORT}?format=csv&rows=executions`,
         {
           headers: { authorization: `Bearer ${world.key}` },
           signal: leaving.signal,
@@ -458,13 +456,10 @@ dbTest(
   async (world) => {
     await put(world);
     await makeEndless(world);
-    await using server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
-      appWith(world).fetch,
-    );
+    await using server = serve(appWith(world).fetch);
     const open = (method = "GET") =>
       fetch(
-        `http://127.0.0.1:${server.addr.port}${EXPORT}?format=csv&rows=executions`,
+        `${server.url}${EXPORT}?format=csv&rows=executions`,
         { method, headers: { authorization: `Bearer ${world.key}` } },
       );
     // Whoever asks for the head alone has nothing sent.
