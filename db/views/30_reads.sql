@@ -689,7 +689,8 @@ end $$;
 
 -- bucket_sums(workflow, grain, keys, cohort, only_version): a row each bucket in which something happened. keys: where
 -- each begins, and the end of the last. position: 0 for the first. Durations are those of the attribution.
--- Counts of days are int, and their sums bigint: of bigint, Postgres sums wider, in twice the time.
+-- Buckets of one day each are not added up again. Counts of days are int, and their sums bigint: of bigint, Postgres sums
+-- wider, in twice the time.
 create or replace function bucket_sums(workflow int, grain grain, keys timestamptz[], cohort boolean, only_version int)
 returns table (
   "position" int, enrolled bigint, newcomers bigint, in_progress bigint, cohort_completed bigint,
@@ -697,20 +698,34 @@ returns table (
   exited bigint, converted bigint, trigger bigint, bulk bigint, api bigint, manual bigint,
   durations bigint, duration_us text, conversion_times bigint, conversion_us text
 )
-language sql stable
-begin atomic
-  select s."position", sum(s.enrolled::int), sum(s.enrolled::int),
-    sum((s.enrolled - s.cohort_completed - s.cohort_exited)::int),
-    sum(s.cohort_completed::int), sum(s.cohort_converted::int), sum(s.cohort_completed::int),
-    sum(s.cohort_settled_converted::int), sum(s.completed::int), sum(s.exited::int), sum(s.converted::int),
-    sum(s.enrolled_trigger::int), sum(s.enrolled_bulk::int), sum(s.enrolled_api::int), sum(s.enrolled_manual::int),
-    sum((case when cohort then s.cohort_completed else s.completed end)::int),
-    sum(case when cohort then s.cohort_duration_us else s.duration_us end)::text,
-    sum((case when cohort then s.cohort_converted else s.converted end)::int),
-    sum(case when cohort then s.cohort_conversion_us else s.conversion_us end)::text
-  from bucket_parts(workflow, grain, keys, only_version) s
-  group by 1;
-end;
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  if grain = 'day' and keys[cardinality(keys)] - keys[1] = (cardinality(keys) - 1) * interval '24 hours' then
+    return query
+      select s."position", s.enrolled, s.enrolled, s.enrolled - s.cohort_completed - s.cohort_exited,
+        s.cohort_completed, s.cohort_converted, s.cohort_completed, s.cohort_settled_converted, s.completed, s.exited,
+        s.converted, s.enrolled_trigger, s.enrolled_bulk, s.enrolled_api, s.enrolled_manual,
+        case when cohort then s.cohort_completed else s.completed end,
+        case when cohort then s.cohort_duration_us else s.duration_us end::text,
+        case when cohort then s.cohort_converted else s.converted end,
+        case when cohort then s.cohort_conversion_us else s.conversion_us end::text
+      from bucket_parts(workflow, grain, keys, only_version) s;
+    return;
+  end if;
+  return query
+    select s."position", sum(s.enrolled::int), sum(s.enrolled::int),
+      sum((s.enrolled - s.cohort_completed - s.cohort_exited)::int),
+      sum(s.cohort_completed::int), sum(s.cohort_converted::int), sum(s.cohort_completed::int),
+      sum(s.cohort_settled_converted::int), sum(s.completed::int), sum(s.exited::int), sum(s.converted::int),
+      sum(s.enrolled_trigger::int), sum(s.enrolled_bulk::int), sum(s.enrolled_api::int), sum(s.enrolled_manual::int),
+      sum((case when cohort then s.cohort_completed else s.completed end)::int),
+      sum(case when cohort then s.cohort_duration_us else s.duration_us end)::text,
+      sum((case when cohort then s.cohort_converted else s.converted end)::int),
+      sum(case when cohort then s.cohort_conversion_us else s.conversion_us end)::text
+    from bucket_parts(workflow, grain, keys, only_version) s
+    group by 1;
+end $$;
 
 -- reason_sums(workflow, grain, since, until, only_version): a row each reason of ends between two keys. Where it is of one
 -- grain, its partition is picked before the plan starts: to start up all of them takes longer than to read one.
