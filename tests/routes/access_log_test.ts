@@ -20,7 +20,7 @@ import { createAuth, requires } from "../../routes/_auth.ts";
 import { createLimiter } from "../../routes/_limit.ts";
 import { logRequests } from "../../routes/_log.ts";
 import { randomOf } from "../../workers/_random.ts";
-import { dbTest, until, type World } from "../harness.ts";
+import { dbTest, startServer, until, type World } from "../harness.ts";
 import {
   assertInvalid,
   assertProblem,
@@ -410,6 +410,57 @@ dbTest(
     );
     strictEqual(access.lost(), 0);
     await sql.end({ timeout: 5 });
+  },
+);
+
+dbTest(
+  "a server that is killed loses entries of its last moment alone, and no entry is there twice",
+  async (world) => {
+    await put(world);
+    const readsLogged = async () =>
+      (await loggedIds(world)).filter((id) => id.startsWith("read-"));
+    await using server = await startServer(
+      { DATABASE_URL: world.database_url },
+      "serve",
+    );
+    // By the long way, and again from what was just sent.
+    const url = `${server.url}/api/v1/workflows/${WORKFLOW}/analytics?${RANGE}`;
+    const answered: string[] = [];
+    let logged: string[] = [];
+    await until("two batches are written", async () => {
+      const before = logged.length;
+      while (logged.length === before) {
+        for (let n = 0; n < 20; n++) {
+          const id = `read-${answered.length}`;
+          const answer = await fetch(url, {
+            headers: {
+              authorization: `Bearer ${world.key}`,
+              "x-request-id": id,
+            },
+          });
+          strictEqual(answer.status, 200);
+          await answer.body?.cancel();
+          answered.push(id);
+        }
+        logged = await readsLogged();
+      }
+      return before > 0;
+    });
+    server.process.kill("SIGKILL");
+    await server.process.status;
+    // A statement that it had sent may end after it.
+    await until("Postgres has ended its statements", async () => {
+      const [{ count }] = await world.sql<[{ count: number }]>`
+        select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'weir serve'`;
+      return count === 0;
+    });
+    const kept = (await readsLogged()).length;
+    ok(kept >= logged.length);
+    deepStrictEqual(
+      new Set(await readsLogged()),
+      new Set(answered.slice(0, kept)),
+    );
   },
 );
 
