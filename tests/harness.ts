@@ -107,7 +107,7 @@ export async function withDatabase(
       database_url,
     });
     try {
-      await inTime(fn(world), sql);
+      await inTime(fn(world), database_url);
     } finally {
       for (const end of world.atEnd.reverse()) await end();
     }
@@ -119,14 +119,20 @@ export async function withDatabase(
   }
 }
 
-async function inTime(test: Promise<void>, sql: Sql): Promise<void> {
+async function inTime(test: Promise<void>, databaseUrl: string): Promise<void> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    sql`
+  const timer = setTimeout(async () => {
+    // The test's own connections may be what hangs.
+    const sql = connect(databaseUrl, {
+      max: 1,
+      statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    });
+    const running = await sql`
       select state, wait_event, left(query, 200) as query from pg_stat_activity
-      where datname = current_database()`
-      .then((running) => JSON.stringify(running, null, 2), String)
-      .then((running) => late.reject(new Error(`It hangs: ${running}`)));
+      where datname = current_database() and pid <> pg_backend_pid()`
+      .then((rows) => JSON.stringify(rows, null, 2), String);
+    late.reject(new Error(`It hangs: ${running}`));
+    await sql.end({ timeout: 5 });
   }, TEST_MS_MAX);
   try {
     await Promise.race([test, late.promise]);
