@@ -15,7 +15,6 @@ import { fold, recordEvents } from "../db/events.ts";
 import { readLive } from "../db/live.ts";
 import { createLog } from "../db/log.ts";
 import { AnalyticsQuery } from "../db/schema.ts";
-import { buildIslands } from "../islands/build.ts";
 import { randomOf } from "../workers/_random.ts";
 import {
   type Held,
@@ -55,7 +54,6 @@ dbTest(
     const range = rangeNow();
     await put(world);
     // `serve` serves what was built before.
-    await buildIslands(new URL("../dist/", import.meta.url));
     await using upstash = await startUpstash();
     const env = { DATABASE_URL, RATE_LIMIT_PER_MINUTE: "900000" };
     await using one = await startServer(env, "serve");

@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { connect } from "../db/client.ts";
 import { type Embedded, startEmbedded } from "../db/embedded.ts";
 import { migrate } from "../db/migrate.ts";
+import { buildIslands } from "../islands/build.ts";
 import { launcherGone } from "../workers/_launcher.ts";
 import { ensurePrograms } from "./debian.ts";
 import { TEMPLATE } from "./harness.ts";
@@ -78,6 +79,8 @@ async function main(args: string[], signal: AbortSignal): Promise<boolean> {
   )).flat();
   if (files.length === 0) throw new Error("Cannot test: no test file found");
   const env = await ensurePrograms(files);
+  // `serve` looks for them, whoever built them last.
+  await buildIslands(new URL("dist/", ROOT));
 
   const dataDir = await Deno.makeTempDir({ prefix: "weir-test-" });
   // Whoever runs Postgres when we are root must get through to its own directory.
