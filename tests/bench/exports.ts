@@ -72,14 +72,17 @@ export async function makeTwins(
 }
 
 function filterOf(executions: number, bench: Bench) {
-  // Newest first, so that any size of the past has as many.
+  // Newest first, so that any size of the past has as many; not the last days, which are full of what was folded
+  // to be timed.
   const days = Math.max(1, Math.floor(90 * executions / bench.executions) - 1);
-  const dateOf = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+  const dayOf = (daysAgo: number) =>
+    new Date(bench.endsAt.getTime() - daysAgo * 86_400_000)
+      .toISOString().slice(0, 10);
   return {
     rows: "executions",
     tz: "UTC",
-    start_date: dateOf(bench.endsAt.getTime() - days * 86_400_000),
-    end_date: dateOf(bench.endsAt.getTime()),
+    start_date: dayOf(days + 2),
+    end_date: dayOf(2),
     attribution: "cohort",
   };
 }
@@ -89,8 +92,14 @@ async function benchStream(bench: Bench, server: Server): Promise<void> {
   const query = new URLSearchParams({ format: "csv", ...filter });
   const url =
     `${server.url}/api/v1/workflows/${bench.busy.uuid}/analytics/export?${query}`;
-  const open = (signal?: AbortSignal) =>
-    fetch(url, { headers: { authorization: `Bearer ${bench.key}` }, signal });
+  async function open(signal?: AbortSignal): Promise<Response> {
+    const headers = { authorization: `Bearer ${bench.key}` };
+    const response = await fetch(url, { headers, signal });
+    if (response.status !== 200) {
+      throw new Error(`Cannot measure: ${await response.text()}`);
+    }
+    return response;
+  }
   const peak = await watchPeak(server);
   const [ours, floor] = [Infinity, Infinity].map((ms) => ({ ms, bytes: 0 }));
   for (let round = 0; round < ROUNDS; round++) {
