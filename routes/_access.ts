@@ -53,8 +53,9 @@ export interface AccessLog {
    *
    * @param entry What was done; requests of a second whose entry is one object are one row.
    * @param requestId Whose it is, where that is not in the entry.
+   * @param since When it came, ms of the process; default: now.
    */
-  record(entry: Access, requestId?: string): void;
+  record(entry: Access, requestId?: string, since?: number): void;
   /**
    * Writes an entry now.
    *
@@ -132,13 +133,13 @@ export function createAccessLog({ sql, log }: AccessLogDeps): AccessLog {
   }
 
   return {
-    record(entry, requestId = entry.request_id) {
+    record(entry, requestId = entry.request_id, since = performance.now()) {
       let batch = batches.at(-1);
       if (!batch || batch === given || batch.count === BATCH_ENTRIES) {
         batches.push(batch = { count: 0, repeated: [], latest: new Map() });
         makeRoom();
       }
-      add(batch, entry, requestId);
+      add(batch, entry, requestId, since);
       soon();
     },
     async recordFirst(entry) {
@@ -171,15 +172,19 @@ interface Batch {
   latest: Map<Access, Repeated>;
 }
 
-function add(batch: Batch, entry: Access, requestId: string): void {
-  const now = performance.now();
+function add(
+  batch: Batch,
+  entry: Access,
+  requestId: string,
+  since: number,
+): void {
   let one = batch.latest.get(entry);
-  if (one === undefined || now - one.since[0]! >= REPEATED_MS_MAX) {
+  if (one === undefined || since - one.since[0]! >= REPEATED_MS_MAX) {
     batch.repeated.push(one = { entry, requests: [], since: [] });
     batch.latest.set(entry, one);
   }
   one.requests.push(requestId);
-  one.since.push(now);
+  one.since.push(since);
   batch.count++;
 }
 

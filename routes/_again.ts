@@ -95,7 +95,7 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
     { viewer, workflowUuid, entry }: Remembered,
     at: Date,
   ): boolean {
-    return auth.believes(viewer) &&
+    return auth.believes(viewer, at) &&
       hub.known(workflowUuid) === entry.revision &&
       at.getTime() < entry.freshUntil;
   }
@@ -146,7 +146,7 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
       if (one === undefined) return null;
       const at = now();
       if (!isSo(one, at)) return null;
-      const verdict = limiter.takeHere("read", one.who);
+      const verdict = limiter.takeHere("read", one.who, at);
       if (verdict === null) return null;
       cache.sentAgain();
       const asked = request.headers;
@@ -158,7 +158,7 @@ export function createAgain(deps: AgainDeps, requests: RequestCounter): Again {
       init.headers.ratelimit = limitHeader("read", verdict, at);
       init.headers["x-request-id"] = request_id;
       count();
-      access.record(entry, request_id);
+      access.record(entry, request_id, since);
       logRequest(log, entry.action, request_id, since, told);
       return new Response(body, init);
     },

@@ -69,8 +69,9 @@ export interface Auth {
    * Whether a grant is still believed without asking for it again.
    *
    * @param grant As it was found.
+   * @param now The clock.
    */
-  believes(grant: Grant): boolean;
+  believes(grant: Grant, now: Date): boolean;
 }
 
 /** What `requires()` and its like need. */
@@ -116,9 +117,9 @@ export function createAuth(
     authenticateSession: (token) =>
       grants.get(`session:${token}`, () => findSession(sql, token)),
     forgetSession: (token) => grants.forget(`session:${token}`),
-    believes: (grant) =>
-      grants.believes(grant) &&
-      (grant.expires_ms === undefined || now().getTime() < grant.expires_ms),
+    believes: (grant, at) =>
+      grants.believes(grant, at) &&
+      (grant.expires_ms === undefined || at.getTime() < grant.expires_ms),
   };
 
   async function ofToken(token: string): Promise<Grant | null> {
@@ -159,7 +160,7 @@ function createMemory(now: () => Date) {
       const name = nameOf(secret);
       const at = now().getTime();
       const known = held.get(name);
-      if (known && isFresh(known.at)) return known.grant;
+      if (known && isFresh(known.at, at)) return known.grant;
       const grant = find();
       held.delete(name);
       held.set(name, { at, grant });
@@ -179,14 +180,14 @@ function createMemory(now: () => Date) {
       held.get(name)?.grant.then((found) => found && believed.delete(found));
       held.delete(name);
     },
-    believes(grant: Grant): boolean {
+    believes(grant: Grant, now: Date): boolean {
       const at = believed.get(grant);
-      return at !== undefined && isFresh(at);
+      return at !== undefined && isFresh(at, now.getTime());
     },
   };
 
-  function isFresh(at: number): boolean {
-    const age = now().getTime() - at;
+  function isFresh(at: number, now: number): boolean {
+    const age = now - at;
     // A clock that was put back does not make old grants new.
     return age >= 0 && age < GRANT_MS_MAX;
   }

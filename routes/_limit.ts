@@ -84,10 +84,13 @@ export interface Limiter {
   /**
    * Takes one at once.
    *
+   * @param policy Which limit.
+   * @param who Whose.
+   * @param now The clock.
    * @returns `null`, and nothing is taken, where that has to be asked elsewhere or is
    * not allowed.
    */
-  takeHere(policy: Policy, who: string): Verdict | null;
+  takeHere(policy: Policy, who: string, now: Date): Verdict | null;
   /** How much was let through and refused since the process began, by policy. */
   counts(): { policy: Policy; allowed: number; refused: number }[];
 }
@@ -105,12 +108,18 @@ export interface LimiterDeps {
 export function createLimiter(
   { now, upstash, perMinute = {} }: LimiterDeps,
 ): Limiter {
-  const here = createWindow();
+  const here = new Map<Policy, ReturnType<typeof createWindow>>();
   const there = new Map<Policy, Ratelimit>();
   let scripts: Pick<Redis, "eval" | "evalsha"> | undefined;
   const counts = new Map<Policy, { allowed: number; refused: number }>();
   const limitOf = (policy: Policy) =>
     perMinute[policy] ?? POLICIES[policy].perMinute;
+
+  function windowOf(policy: Policy): ReturnType<typeof createWindow> {
+    let window = here.get(policy);
+    if (!window) here.set(policy, window = createWindow());
+    return window;
+  }
 
   /** `undefined` where Upstash is gone. */
   async function takeThere(
@@ -151,11 +160,10 @@ export function createLimiter(
   }
 
   return {
-    takeHere(policy, who) {
+    takeHere(policy, who, at) {
       if (upstash !== null) return null;
-      const limit = limitOf(policy);
-      const at = now().getTime();
-      const verdict = here.take(`${policy}:${who}`, 1, limit, at);
+      const verdict = windowOf(policy)
+        .take(who, 1, limitOf(policy), at.getTime());
       // A refusal takes nothing.
       if (!verdict.allowed) return null;
       count(policy, verdict);
@@ -168,7 +176,7 @@ export function createLimiter(
         POLICIES[policy].without === "open";
       const verdict = shared ??
         (mayStandIn
-          ? here.take(`${policy}:${who}`, amount, limit, now().getTime())
+          ? windowOf(policy).take(who, amount, limit, now().getTime())
           : refusalAt(limit, now().getTime()));
       count(policy, verdict);
       return verdict;
@@ -213,7 +221,7 @@ function refusalAt(limit: number, now: number): Verdict {
   return { allowed: false, limit, remaining: 0, resetAt };
 }
 
-/** Those who are counted at once in a minute, some 100 bytes each; the first make room. */
+/** Those who are counted at once in a minute by one policy, some 100 bytes each; the first make room. */
 const COUNTED_MAX = 100_000;
 
 /**
