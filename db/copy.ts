@@ -83,6 +83,15 @@ export async function copyOut(
     rows?._read(0);
   }
 
+  function end(isConnected: boolean): void {
+    signal?.removeEventListener("abort", abort);
+    // Or the next statement of this connection would find it paused, for ever.
+    if (isConnected) goOn();
+    clearTimeout(timer);
+    // What is not read yet concerns the connection no more.
+    rows = undefined;
+  }
+
   function leave(): void {
     isLeft = true;
     signal?.removeEventListener("abort", abort);
@@ -108,13 +117,15 @@ export async function copyOut(
   }
   const copy = start(connection, sql, statement, take);
   signal?.addEventListener("abort", abort);
-  copy.isOver.finally(() => {
-    // Or the next statement of this connection would find it paused, for ever.
-    goOn();
-    signal?.removeEventListener("abort", abort);
-  }).then(
-    () => isLeft || controller.close(),
-    (error) => isLeft || controller.error(error),
+  copy.isOver.then(
+    () => {
+      end(true);
+      if (!isLeft) controller.close();
+    },
+    (error) => {
+      end(error instanceof postgres.PostgresError);
+      if (!isLeft) controller.error(error);
+    },
   );
   await copy.hasBegun;
   if (signal?.aborted) {
