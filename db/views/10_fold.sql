@@ -21,6 +21,11 @@ create or replace function lock_workflow(workflow_id int) returns boolean
 language sql volatile
 return pg_try_advisory_xact_lock(1464158546, workflow_id);  -- 'WEIR'
 
+-- ring_fold(): wakes fold() when this transaction commits: meanwhile it passed by a workflow that was locked here.
+create or replace function ring_fold() returns void
+language sql volatile
+return pg_notify('event_accepted', '');
+
 -- make_fold_tables(): the session's staging tables, emptied at the end of every transaction.
 -- was_* is what was counted before this batch, the plain name what counts with it.
 create or replace function make_fold_tables() returns void
@@ -269,6 +274,7 @@ begin
     truncate fold_execution, fold_goal, fold_state, fold_step, fold_left, fold_action, fold_sample;
   end loop;
   perform announce_revisions();
+  perform ring_fold();
   -- A setting that changed meanwhile is still owed.
   update workflow w set recompute_since = null
   from fold_workflow f
@@ -976,6 +982,7 @@ declare
   today  timestamptz;
 begin
   perform pg_advisory_xact_lock(1464158546, workflow);  -- lock_workflow()'s
+  perform ring_fold();
   select day_key((now() at time zone a.time_zone)::date) into today
   from workflow w join account a using (account_id) where w.workflow_id = workflow;
   if (select last_day from histogram_window where workflow_id = workflow) = today then

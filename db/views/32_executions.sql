@@ -298,6 +298,7 @@ begin
   for workflow in select distinct w from unnest(workflows) as w order by 1 loop
     perform pg_advisory_xact_lock(1464158546, workflow);  -- lock_workflow(), but waiting
   end loop;
+  perform ring_fold();
 
   update execution x set contact_id = tombstone
   from unnest(workflows, executions) as k(workflow_id, execution_id)

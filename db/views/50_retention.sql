@@ -257,6 +257,7 @@ begin
   if busy then
     return;
   end if;
+  perform ring_fold();
   with next as materialized (
     select x.execution_id, x.enrolled_at, x.ended_at
     from execution x join workflow w on w.workflow_id = x.workflow_id

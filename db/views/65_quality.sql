@@ -219,6 +219,6 @@ begin
   if outcome not in ('accepted', 'duplicate') then
     raise 'Cannot record an event: %', outcome using errcode = '22023';
   end if;
-  perform pg_notify('event_accepted', '');
+  perform ring_fold();
   return outcome;
 end $$;

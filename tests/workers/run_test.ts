@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { createLog } from "../../db/log.ts";
+import type { Sql } from "../../db/client.ts";
 import { fold } from "../../workers/fold.ts";
 import { type Job, runJobs } from "../../workers/run.ts";
 import { recordEvents } from "../../db/events.ts";
@@ -7,6 +8,8 @@ import { dbTest, NOW, until, type World } from "../harness.ts";
 
 /** A pause that no test outlives: what runs again was rung for. */
 const LONG_SECONDS = 600;
+
+const ZERO_UUID = "00000000-0000-0000-0000-000000000000";
 
 /** Runs jobs while `fn` does, and answers with what they logged. */
 async function whileRunning(
@@ -174,3 +177,59 @@ dbTest("fold drains what waits before it sleeps", async (world) => {
   });
   deepStrictEqual(await fold.run({ sql: world.sql, signal }), { events: 0 });
 });
+
+dbTest(
+  "fold does not wait for its beat after it passed a workflow by",
+  async (world) => {
+    const { sql } = world;
+    const workflow_id = crypto.randomUUID();
+    const enrolment = (id: string) => ({
+      type: "execution.enrolled" as const,
+      id,
+      workflow_id,
+      execution_id: crypto.randomUUID(),
+      contact_id: "c",
+      occurred_at: NOW.toISOString(),
+      source: "api" as const,
+    });
+    const { account_id } = world.account;
+    await recordEvents(sql, account_id, [enrolment("0")]);
+    const [{ id }] = await sql<[{ id: number }]>`
+    select workflow_id as id from weir.workflow where workflow_uuid = ${workflow_id}`;
+    const waiting = async () =>
+      (await sql`select from weir.event_queue where workflow_id = ${id}`)
+        .length;
+    let rounds = 0;
+    const job: Job = {
+      ...fold,
+      everySeconds: LONG_SECONDS,
+      async run(deps) {
+        const did = await fold.run(deps);
+        rounds++;
+        return did;
+      },
+    };
+    const holders = {
+      make_windows: (tx: Sql) => tx`select weir.make_windows(${id})`,
+      recompute: (tx: Sql) => tx`select weir.recompute(${id})`,
+      erase_contact: (tx: Sql) =>
+        tx`select weir.erase_contact(${account_id}, 'c')`,
+      delete_executions: (tx: Sql) =>
+        tx`select weir.delete_executions(${id}, ${NOW}, '-infinity', ${ZERO_UUID})`,
+    };
+    await whileRunning(world, [job], async () => {
+      await until("the first is folded", async () => await waiting() === 0);
+      for (const [name, hold] of Object.entries(holders)) {
+        await sql.begin(async (tx) => {
+          await hold(tx as unknown as Sql);
+          await recordEvents(sql, account_id, [enrolment(name)]);
+          const before = rounds;
+          await sql`select pg_notify('event_accepted', '')`;
+          await until("a round passed it by", () => rounds > before);
+          strictEqual(await waiting(), 1);
+        });
+        await until(`${name}() let go`, async () => await waiting() === 0);
+      }
+    });
+  },
+);
