@@ -58,4 +58,4 @@ from unnest(array[
 -- On the coordinator alone, where the jobs run. Nothing to be done for these; they are named so that a new table is
 -- not forgotten:
 -- local: applied, job, view_refresh, refresh_request, audit_drift, touched_month, access_log, export_job, export_chunk
--- local: report, report_delivery
+-- local: report, report_delivery, event_era

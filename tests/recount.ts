@@ -327,8 +327,9 @@ const PROJECTIONS: Comparison[] = [
         where l.workflow_id = f.workflow_id and l.execution_id = f.execution_id)`,
   },
   {
-    name: "event_key",
-    stored: `select workflow_id, count(*) from weir.event_key group by 1`,
+    name: "event ids",
+    stored:
+      `select workflow_id, count(distinct event_id) from weir.event group by 1`,
     expected: `select workflow_id, count(*) from weir.event group by 1`,
   },
 ];

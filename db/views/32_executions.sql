@@ -269,8 +269,8 @@ end $$;
 
 -- erase_contact(account, contact): makes everything that an account keeps of a contact nobody's: each place that has
 -- its id gets one random word instead, the same in all of them, so that no count changes, of contacts neither.
--- Errors are the producer's own text and may name the contact: they go. What is left of the content of its events in
--- their keys could be guessed at: it goes too, so that a retry of any of them is a duplicate, whatever it says.
+-- Errors are the producer's own text and may name the contact: they go. By the word, record_events() knows that the
+-- content of an event is no longer what was given: a retry of any of them is a duplicate, whatever it says.
 --
 -- Returns  {executions, events}: how many had it; 0 when the account does not know it.
 -- Callers  eraseContact() of db/executions.ts.
@@ -308,18 +308,10 @@ begin
   where r.workflow_id = any (workflows) and r.contact_id = contact;
   update event_queue q set contact_id = tombstone, error = null
   where q.workflow_id = any (workflows) and q.contact_id = contact;
-  with erased as (
-    update event e set contact_id = tombstone, error = null
-    from unnest(workflows, executions) as k(workflow_id, execution_id)
-    where e.workflow_id = k.workflow_id and e.execution_id = k.execution_id and e.contact_id = contact
-    returning e.workflow_id, e.event_id
-  ), forgotten as (
-    update event_key k set content_digest = 0
-    from erased e
-    where k.workflow_id = e.workflow_id
-      and k.event_digest = encode(substring(sha256(convert_to(e.event_id, 'UTF8')) for 16), 'hex')::uuid
-  )
-  select count(*) into events from erased;
+  update event e set contact_id = tombstone, error = null
+  from unnest(workflows, executions) as k(workflow_id, execution_id)
+  where e.workflow_id = k.workflow_id and e.execution_id = k.execution_id and e.contact_id = contact;
+  get diagnostics events = row_count;
   -- Files that may hold it, and filters that may name it, are gone a day later anyway.
   if workflows is not null then
     delete from export_job j where j.account_id = account and j.request->>'rows' = 'executions';

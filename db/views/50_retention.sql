@@ -36,8 +36,8 @@ create or replace function blocks(part regclass) returns bigint
 language sql volatile
 return pg_relation_size(part) / current_setting('block_size')::int;
 
--- forget_events(events): deletes the keys of events that are gone, and what lies about of executions that
--- never were enrolled. events: a query with workflow_id, execution_id, event_id.
+-- forget_events(events): deletes what lies about of executions that never were enrolled and whose events are gone.
+-- events: a query with workflow_id, execution_id. Returns how many it gave.
 create or replace function forget_events(events text) returns int
 language plpgsql
 set search_path = weir, pg_temp as $$
@@ -58,10 +58,7 @@ begin
     ), actions as (
       delete from parked_action t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
     )
-    delete from event_key k using gone g
-    where k.workflow_id = g.workflow_id
-      and k.event_digest = encode(substring(sha256(convert_to(g.event_id, 'UTF8')) for 16), 'hex')::uuid$q$, events);
-  get diagnostics forgotten = row_count;
+    select count(*) from gone$q$, events) into forgotten;
   return forgotten;
 end $$;
 
@@ -133,6 +130,7 @@ begin
         execute format('drop table %I', name || '_kept');
         return false;
       end if;
+      update event_era set began_at = clock_timestamp();
       execute format('alter table event detach partition %s', part);
       execute format('alter table %I rename to %I', name, name || '_dropped');
       execute format('alter table %I rename to %I', name || '_kept', name);
@@ -160,6 +158,7 @@ begin
       perform set_config('lock_timeout', '400ms', true);
       lock table only event in access exclusive mode;
       perform set_config('lock_timeout', '100ms', true);
+      update event_era set began_at = clock_timestamp();
       execute format('alter table event detach partition %s', part);
       alter table event detach partition event_history;
       execute format('insert into event_history select * from %s', part);
@@ -186,9 +185,10 @@ begin
 end $$;
 
 -- bound_history(until), validate_history(): the constraint that merge_month() relies on, made in a moment and
--- proven beside traffic.
+-- proven beside traffic. Whoever records looks into event_history, and would queue behind one who waits for it.
 create or replace function bound_history(until timestamptz) returns void
 language plpgsql security definer
+set lock_timeout = '300ms'
 set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 begin
@@ -201,6 +201,26 @@ language plpgsql security definer
 set search_path = weir, pg_temp as $$
 begin
   alter table event_history validate constraint before_its_end;
+end $$;
+
+-- forget_keys(): empties event_key, of which nobody needs a key whose transaction is over (05_record.sql). At once, as
+-- deleting would leave as many rows to vacuum; it waits for those who are recording, and they for it, for 100 ms.
+-- Callers: retain(). Repeating it is harmless.
+create or replace function forget_keys() returns void
+language plpgsql security definer
+set lock_timeout = '100ms'
+set search_path = weir, pg_temp as $$
+begin
+  for attempt in 1..12 loop
+    begin
+      truncate event_key;
+      update event_era set began_at = clock_timestamp();
+      return;
+    exception when lock_not_available then
+      perform pg_sleep(0.05 * attempt);
+    end;
+  end loop;
+  raise 'Cannot forget keys: event_key was in use at every attempt';
 end $$;
 
 -- drop_quarters(horizon): drops months of quarters of an hour that are over by then, of all rollups at once,
@@ -342,7 +362,7 @@ begin
     while block < weir.blocks(('weir.' || name)::regclass) loop
       if not weir.lock_job('retain') then return; end if;
       events := events + weir.forget_events(format(
-        'select d.workflow_id, d.execution_id, d.event_id from %I d
+        'select d.workflow_id, d.execution_id from %I d
          where d.ctid >= ''(%s,0)'' and d.ctid < ''(%s,0)'' and not exists (
            select from %I k where k.workflow_id = d.workflow_id and k.execution_id = d.execution_id)',
         name, block, block + 1000, replace(name, '_dropped', '')));
@@ -364,7 +384,7 @@ begin
         'delete from %1$s d where d.ctid >= ''(%2$s,0)'' and d.ctid < ''(%3$s,0)'' and not exists (
            select from kept_executions(%1$L, %2$s, %3$s, %4$L, %5$L) k
            where k.workflow_id = d.workflow_id and k.execution_id = d.execution_id)
-         returning d.workflow_id, d.execution_id, d.event_id',
+         returning d.workflow_id, d.execution_id',
         month.part, block, block + 1000, horizon, at));
       block := block + 1000;
       commit;
@@ -424,6 +444,10 @@ begin
       and bucket < weir.day_key(((at at time zone w.time_zone)::date - interval '2 years')::date);
     commit;
   end loop;
+  if not weir.lock_job('retain') then return; end if;
+  -- Last: whoever records in a long transaction, or a dump, has it fail, and the job is tried again.
+  perform weir.forget_keys();
+  commit;
   did := jsonb_build_object('months', months, 'quarters', quarters, 'events', events,
     'executions', executions, 'days', days);
 end $$;

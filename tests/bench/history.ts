@@ -118,9 +118,6 @@ export async function recordExecutions(
         succeeded, execution_id || '-' || n, 'contact-' || i,
         case type when 'execution.exited' then (array['unsubscribed', 'manual_removal', 'bounced'])[1 + i % 3] end
       from fact where enrolled_at + after_s * interval '1 second' < ends_at returning *
-    ), keyed as (
-      insert into weir.event_key (workflow_id, event_digest, content_digest)
-      select workflow_id, encode(substring(sha256(convert_to(event_id, 'UTF8')) for 16), 'hex')::uuid, 0 from stored
     ), queued as (
       insert into weir.event_queue (workflow_id, execution_id, occurred_at, sequence, duration_us, version,
         type, source, subject_uuid, succeeded, event_id, contact_id, reason)

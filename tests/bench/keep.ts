@@ -27,7 +27,7 @@ export async function benchStorage({ sql, report }: Bench): Promise<void> {
       sum(pg_total_relation_size(oid))::float8 as bytes
     from pg_class where relnamespace = 'weir'::regnamespace and relkind in ('r', 'm') group by 1`;
   const [{ events }] = await sql<[{ events: number }]>`
-    select count(*) as events from weir.event_key`;
+    select count(*) as events from weir.event`;
   const bytes = Object.fromEntries(sizes.map((row) => [row.kind, row.bytes]));
   report({
     name: "bytes an event: itself, its key, its execution",

@@ -10,7 +10,7 @@ import {
 } from "../../db/events.ts";
 import { AnalyticsQuery, Event, WorkflowDefinition } from "../../db/schema.ts";
 import { putWorkflow } from "../../db/workflows.ts";
-import { dbTest, NOW, type World } from "../harness.ts";
+import { dbTest, NOW, until, type World } from "../harness.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
 const GOAL = "33333333-3333-4333-8333-333333333333";
@@ -219,5 +219,179 @@ dbTest(
     deepStrictEqual(await record({}), ["accepted"]);
     deepStrictEqual(await record({ sequence: 0 }), ["duplicate"]);
     deepStrictEqual(await record({ sequence: 1 }), ["event_conflict"]);
+  },
+);
+
+dbTest(
+  "recordEvents() takes a version that was left out for the one that was filled in",
+  async ({ sql, account }) => {
+    const event = enrolled();
+    const record = (change: Record<string, unknown>) =>
+      recordEvents(sql, account.account_id, [
+        Event.parse({ ...event, ...change }),
+      ]);
+    deepStrictEqual(await record({}), ["accepted"]);
+    deepStrictEqual(await record({ workflow_version: 1 }), ["duplicate"]);
+    deepStrictEqual(await record({ workflow_version: 2 }), ["event_conflict"]);
+    const other = { id: "of version 2", workflow_version: 2 };
+    deepStrictEqual(await record(other), ["accepted"]);
+    deepStrictEqual(await record({ id: other.id }), ["duplicate"]);
+  },
+);
+
+dbTest(
+  "recordEvents() finds another content in every field",
+  async ({ sql, account }) => {
+    const step = {
+      id: "a",
+      type: "action.executed",
+      workflow_id: WORKFLOW,
+      execution_id: GOAL,
+      contact_id: "contact",
+      occurred_at: "2026-06-15T10:00:00Z",
+      step_id: GOAL,
+      status: "failed",
+      duration_ms: 1.5,
+      error: "no",
+    };
+    const exit = {
+      ...enrolled({ id: "b" }),
+      source: undefined,
+      type: "execution.exited",
+      reason: "left",
+    };
+    const start = enrolled({ id: "c" });
+    const record = async (event: Record<string, unknown>) => {
+      const [outcome] = await recordEvents(sql, account.account_id, [
+        Event.parse(JSON.parse(JSON.stringify(event))),
+      ]);
+      return outcome;
+    };
+    for (const event of [step, exit, start]) {
+      strictEqual(await record(event), "accepted");
+      strictEqual(
+        await record({ ...event, occurred_at: "2026-06-15T12:00:00+02:00" }),
+        "duplicate",
+      );
+    }
+    for (
+      const [event, change] of [
+        [step, { execution_id: WORKFLOW }],
+        [step, { occurred_at: "2026-06-15T10:00:00.000001Z" }],
+        [step, { contact_id: "Contact" }],
+        [step, { step_id: WORKFLOW }],
+        [step, { status: "succeeded", error: undefined }],
+        [step, { duration_ms: 1.501 }],
+        [step, { error: "No" }],
+        [step, { error: undefined }],
+        [exit, { reason: "gone" }],
+        [start, { source: "bulk" }],
+        [start, { source: undefined, type: "execution.completed" }],
+      ] as const
+    ) {
+      strictEqual(
+        await record({ ...event, ...change }),
+        "event_conflict",
+        JSON.stringify(change),
+      );
+    }
+    await sql`truncate weir.event_key`;
+    strictEqual(await record(step), "duplicate");
+    strictEqual(await record({ ...step, error: "No" }), "event_conflict");
+  },
+);
+
+/** Sessions that each have a transaction open, and what a request in another one waits for. */
+async function withTwo(
+  { database_url, sql }: World,
+  isolation: string,
+  test: (first: Sql, second: Sql, waits: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const options = { max: 1, statementTimeoutMs: 30_000 };
+  const first = connect(database_url, options);
+  const second = connect(database_url, options);
+  try {
+    await first`begin`;
+    await second.unsafe(`begin isolation level ${isolation}`);
+    const [{ pid }] = await second<[{ pid: number }]>`
+      select pg_backend_pid() as pid`;
+    await test(
+      first,
+      second,
+      () =>
+        until("a session waits for another", async () => {
+          const [row] = await sql<[{ blocked: boolean }]>`
+          select cardinality(pg_blocking_pids(${pid})) > 0 as blocked`;
+          return row.blocked;
+        }),
+    );
+  } finally {
+    await first.end();
+    await second.end();
+  }
+}
+
+for (const month of ["06", "05"]) {
+  dbTest(
+    `recordEvents() waits for who has sent the same id, for 2026-${month}, and is not done yet`,
+    async (world) => {
+      const { account_id } = world.account;
+      const event = enrolled();
+      const other = Event.parse({
+        ...event,
+        occurred_at: `2026-${month}-15T10:00:00Z`,
+      });
+      const outcome = month === "06" ? "duplicate" : "event_conflict";
+      await recordEvents(world.sql, account_id, [enrolled()]);
+      for (const ending of ["rollback", "commit"]) {
+        await withTwo(world, "read committed", async (first, second, waits) => {
+          deepStrictEqual(await recordEvents(first, account_id, [event]), [
+            "accepted",
+          ]);
+          const waiting = recordEvents(second, account_id, [
+            other,
+            enrolled({ id: `beside ${ending}` }),
+          ]);
+          await waits();
+          await first.unsafe(ending);
+          deepStrictEqual(await waiting, [
+            ending === "commit" ? outcome : "accepted",
+            "accepted",
+          ]);
+          await second`rollback`;
+        });
+      }
+      const [row] = await world.sql<[{ count: number }]>`
+        select count(*) from weir.event where event_id = ${event.id}`;
+      strictEqual(row.count, 1);
+    },
+  );
+}
+
+dbTest(
+  "recordEvents() is refused in a snapshot that may lack an event, with its key or without",
+  async (world) => {
+    const { sql, account: { account_id } } = world;
+    await recordEvents(sql, account_id, [enrolled({ id: "before" })]);
+    const meet = async (forget: boolean, ids: string[]) => {
+      let refused = "";
+      await withTwo(world, "repeatable read", async (first, second) => {
+        await second`select 1 from weir.account`;
+        await recordEvents(first, account_id, [enrolled({ id: "meanwhile" })]);
+        await first`commit`;
+        if (forget) await sql`select weir.forget_keys()`;
+        await recordEvents(
+          second,
+          account_id,
+          ids.map((id) => enrolled({ id })),
+        )
+          .catch(({ code }) => refused = code);
+        await second`rollback`;
+      });
+      return refused;
+    };
+    strictEqual(await meet(false, ["meanwhile"]), "40001");
+    strictEqual(await meet(true, ["meanwhile"]), "40001");
+    strictEqual(await meet(false, ["another"]), "");
   },
 );

@@ -216,6 +216,8 @@ function golden(scans: string[]): string[] {
         / by event_\*_workflow_id_execution_id_\w+/,
         " by event_by_execution",
       )
+      .replace(/^event_history by event_history_/, "event_* by event_*_")
+      .replace(/ by event_\*_hashtextextended_\w+/, " by event_by_id")
   );
   return [...new Set(named)].sort();
 }
@@ -304,5 +306,42 @@ dbTest(
       ok(writes.some((scan) => scan.startsWith("execution by execution_pkey")));
       deepStrictEqual(writes.filter((scan) => scan.includes("no index")), []);
     });
+  },
+);
+
+dbTest(
+  "recordEvents() looks ids up by their index, in every month, whatever is known of it",
+  async (world) => {
+    const uuid = await makeRows(world);
+    const id = world.account.account_id;
+    const random = randomOf("ids");
+    const events = Array.from(
+      { length: 60 },
+      (_, n) => journeyOf(random, uuid, `id-${n}`, Date.now() - 3 * DAY_MS),
+    ).flat();
+    // As of months that nobody has analyzed, of as many workflows as there are.
+    for (const known of ["all", "nothing"]) {
+      if (known === "nothing") {
+        await world.sql`
+          delete from pg_statistic s using pg_class c
+          where c.oid = s.starelid and relname like 'event\\_%'`;
+      }
+      await withPlans(world, async (sql, plansOf) => {
+        let from = 0;
+        const fresh = await plansOf(() =>
+          recordEvents(sql, id, events.splice(0, 20))
+        );
+        const again = await plansOf(() =>
+          recordEvents(sql, id, events.slice(0, from += 10))
+        );
+        for (const scans of [fresh, again]) {
+          deepStrictEqual(
+            golden(scans).filter((scan) => scan.startsWith("event_*")),
+            ["event_* by event_by_id"],
+          );
+          ok(new Set(scans).size >= 6, "not all months are looked at");
+        }
+      });
+    }
   },
 );
