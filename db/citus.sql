@@ -52,7 +52,7 @@ from unnest(array[
   'workflow_version', 'step', 'goal', 'event', 'event_key', 'event_queue', 'quality_count',
   'execution', 'execution_step', 'execution_goal', 'parked_action', 'returning_contact',
   'workflow_running', 'workflow_rollup', 'reason_rollup', 'goal_rollup', 'step_rollup', 'action_rollup',
-  'histogram_rollup', 'histogram_window', 'window_histogram', 'changed_day', 'view_revision'
+  'histogram_rollup', 'histogram_window', 'window_histogram', 'window_slice', 'window_edge', 'changed_day', 'view_revision'
 ]) as name;
 
 -- On the coordinator alone, where the jobs run. Nothing to be done for these; they are named so that a new table is

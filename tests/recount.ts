@@ -167,6 +167,28 @@ function sumOf(kind: string, column: string): string {
   return `sum(${column}) filter (where kind = '${kind}')`;
 }
 
+/** Everything that a percentile is of. */
+const SAMPLES = `(select * from (
+  select workflow_id, case kind when 'cohort' then 'cohort_duration' else 'duration' end,
+    at, time_zone, 0, version, duration_us
+  from moment where kind in ('cohort', 'end') and duration_us is not null
+  union all
+  select workflow_id, case kind when 'cohort' then 'cohort_conversion' else 'conversion' end,
+    at, time_zone, 0, version, conversion_us
+  from moment where kind in ('cohort', 'conversion') and conversion_us is not null
+  union all
+  select workflow_id, 'step_time', enrolled_at, time_zone, step_id, version, time_us
+  from lived join visited using (workflow_id, execution_id) where completed_at is not null
+  union all
+  select f.workflow_id, 'action_duration', f.occurred_at, f.time_zone, f.step_id, x.version,
+    f.duration_us
+  from fact f join lived x using (workflow_id, execution_id) where f.type = 'action.executed'
+) as sample(workflow_id, measure, at, time_zone, subject_id, version, us))`;
+
+/** The same with the key of the account's day. */
+const DAY_SAMPLES =
+  `(select *, (at at time zone time_zone)::date::timestamp at time zone 'UTC' as day from ${SAMPLES} x)`;
+
 const ROLLUPS: Comparison[] = [
   rollup("workflow_rollup", "workflow_id, grain, bucket, version", {
     enrolled: countIf("kind = 'cohort'"),
@@ -253,24 +275,7 @@ const ROLLUPS: Comparison[] = [
     },
     `(select workflow_id, grain, measure::weir.measure, bucket,
       subject_id, version, weir.histogram_bin(us) as bin
-    from ${
-      grained(`(select * from (
-      select workflow_id, case kind when 'cohort' then 'cohort_duration' else 'duration' end,
-        at, time_zone, 0, version, duration_us
-      from moment where kind in ('cohort', 'end') and duration_us is not null
-      union all
-      select workflow_id, case kind when 'cohort' then 'cohort_conversion' else 'conversion' end,
-        at, time_zone, 0, version, conversion_us
-      from moment where kind in ('cohort', 'conversion') and conversion_us is not null
-      union all
-      select workflow_id, 'step_time', enrolled_at, time_zone, step_id, version, time_us
-      from lived join visited using (workflow_id, execution_id) where completed_at is not null
-      union all
-      select f.workflow_id, 'action_duration', f.occurred_at, f.time_zone, f.step_id, x.version,
-        f.duration_us
-      from fact f join lived x using (workflow_id, execution_id) where f.type = 'action.executed'
-    ) as sample(workflow_id, measure, at, time_zone, subject_id, version, us))`)
-    }
+    from ${grained(SAMPLES)}
     where grain <> '15min') h`,
   ),
   {
@@ -283,6 +288,31 @@ const ROLLUPS: Comparison[] = [
       join weir.histogram_bins h using (workflow_id)
       where grain = 'day' and bucket <= last_day and bucket > last_day - make_interval(hours => 24 * days)
       group by 1, 2, 3, 4, 5 having sum(samples) <> 0`,
+  },
+  {
+    name: "window_slice",
+    stored:
+      `select workflow_id, measure, days, subject_id, place, below, samples from weir.window_slice`,
+    expected: `select v.workflow_id, v.measure, days, v.subject_id, place,
+        count(*) filter (where us < us_from and weir.histogram_bin(us) = first_bin) as below,
+        coalesce(array_agg(us order by us) filter (where us between us_from and us_until), '{}') as samples
+      from weir.window_slice v join weir.histogram_window w using (workflow_id)
+      left join ${DAY_SAMPLES} s on s.workflow_id = v.workflow_id and s.measure = v.measure::text
+        and s.subject_id = v.subject_id and day <= last_day and day > last_day - make_interval(hours => 24 * days)
+      group by 1, 2, 3, 4, 5`,
+  },
+  {
+    name: "window_edge",
+    stored: `select workflow_id, measure, quarter, subject_id, samples
+      from weir.window_edge where samples <> '{}'`,
+    expected:
+      `select workflow_id, measure::weir.measure, to_timestamp(floor(extract(epoch from at) / 900) * 900) as quarter, subject_id,
+        array_agg(us order by us) as samples
+      from weir.histogram_window w join ${DAY_SAMPLES} s using (workflow_id)
+      where measure::weir.measure = any (sliced) and exists (
+        select from (values (7), (30), (90)) as v(days)
+        where day in (last_day - make_interval(hours => 24 * (days - 1)), last_day - make_interval(hours => 24 * days)))
+      group by 1, 2, 3, 4`,
   },
 ];
 

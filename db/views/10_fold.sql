@@ -934,7 +934,7 @@ begin
   on conflict (workflow_id, bucket) do update set revision = excluded.revision where d.revision < excluded.revision;
 end $$;
 
--- count_samples(): the difference in histogram_rollup and window_histogram.
+-- count_samples(): the difference in histogram_rollup and window_histogram, window_slice and window_edge.
 create or replace function count_samples() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
@@ -956,6 +956,53 @@ begin
     group by workflow_id, measure, days, subject_id order by 1, 2, 3, 4
     on conflict (workflow_id, measure, days, subject_id) do update set
       samples = histogram_add(h.samples, excluded.samples)
+  ), slice as materialized (
+    select s.workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until,
+      f.windows_end - days * interval '24 hours' as day_before, f.windows_end
+    from window_slice s join fold_workflow f using (workflow_id)
+    where s.workflow_id = any (array(select workflow_id from fold_workflow))  -- the others' are not looked at
+  ), sliced as (
+    insert into window_slice as s (workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from,
+      us_until, below, samples)
+    select workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until,
+      coalesce(sum(sign) filter (where us < us_from), 0),
+      coalesce(sample_changes(
+        array_agg(us) filter (where us >= us_from), array_agg(sign) filter (where us >= us_from)), '{}')
+    from (
+      select s.*, x.us, sum(x.sign)::int as sign
+      from fold_sample x
+      join (select *, generate_series(first_bin::int, last_bin) as bin from slice) s on s.workflow_id = x.workflow_id
+        and s.measure = x.measure and s.subject_id = x.subject_id and s.bin = histogram_bin(x.us)
+      join day_of d on d.workflow_id = x.workflow_id and d.quarter = bucket_15min(x.at)
+      where x.us <= s.us_until and d.day > s.day_before and d.day <= s.windows_end
+      group by s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.first_bin, s.last_bin, s.us_from, s.us_until,
+        s.day_before, s.windows_end, s.bin, x.us
+      having sum(x.sign) <> 0
+    ) changed
+    group by workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until
+    order by 1, 2, 3, 4, 5
+    on conflict (workflow_id, measure, days, subject_id, place) do update set
+      below = s.below + excluded.below,
+      samples = case when excluded.samples = '{}' then s.samples else sorted_change(s.samples, excluded.samples) end
+  ), edge_of as materialized (
+    select d.workflow_id, d.quarter, w.sliced
+    from day_of d join fold_workflow f using (workflow_id) join histogram_window w using (workflow_id)
+    where w.workflow_id = any (array(select workflow_id from fold_workflow)) and w.sliced <> '{}'
+      and d.day = any (edge_days(f.windows_end))
+  ), edge as (
+    insert into window_edge as e (workflow_id, measure, quarter, subject_id, samples)
+    select workflow_id, measure, quarter, subject_id, sample_changes(array_agg(us), array_agg(sign))
+    from (
+      select x.workflow_id, x.measure, d.quarter, x.subject_id, x.us, sum(x.sign)::int as sign
+      from fold_sample x join edge_of d on d.workflow_id = x.workflow_id and d.quarter = bucket_15min(x.at)
+      where exists (select from edge_of)  -- seldom, so it is asked before they are joined
+        and x.measure = any (d.sliced)
+      group by x.workflow_id, x.measure, d.quarter, x.subject_id, x.us
+      having sum(x.sign) <> 0
+    ) changed
+    group by workflow_id, measure, quarter, subject_id order by 1, 2, 3, 4
+    on conflict (workflow_id, measure, quarter, subject_id) do update set
+      samples = sorted_change(e.samples, excluded.samples)
   )
   insert into histogram_rollup as h (workflow_id, grain, measure, bucket, subject_id, version, samples)
   select workflow_id, g.grain, measure, g.start, subject_id, version,
@@ -966,13 +1013,72 @@ begin
     samples = histogram_add(h.samples, excluded.samples);
 end $$;
 
+-- sample_changes(us, signs): how many of each value to put in (sign 1, 2, …) and to take out (-1, …), as
+-- sorted_change() wants them: a value that is put in as it is, and one that is taken out as -1 - value. Least first:
+-- where there is nothing to be taken out, they are sorted samples.
+create or replace function sample_changes(us bigint[], signs int[]) returns bigint[]
+language sql immutable parallel safe
+return array(
+  select case when c.sign > 0 then c.us else -1 - c.us end
+  from unnest(us, signs) as c(us, sign) cross join generate_series(1, abs(c.sign)) order by 1);
+
+-- sorted_change(sorted, changes): sorted samples, after sample_changes(). What is not among them cannot be taken out, and
+-- is not.
+create or replace function sorted_change(sorted bigint[], changes bigint[]) returns bigint[]
+language plpgsql immutable parallel safe as $$
+declare
+  taken   int := 0;
+  change  bigint;
+  upto    int;
+begin
+  foreach change in array changes loop
+    exit when change >= 0;
+    upto := width_bucket(-1 - change, sorted);
+    if sorted[upto] = -1 - change then
+      sorted := sorted[:upto - 1] || sorted[upto + 1:];
+    end if;
+    taken := taken + 1;
+  end loop;
+  if cardinality(changes) - taken > 3 then  -- sorted faster than put in one by one
+    return array(select us from unnest(sorted || changes[taken + 1:]) us order by us);
+  end if;
+  foreach change in array changes[taken + 1:] loop
+    upto := width_bucket(change, sorted);
+    sorted := sorted[:upto] || change || sorted[upto + 1:];
+  end loop;
+  return sorted;
+end $$;
+
 -- window_days(): of how many days, today included, histograms lie ready as sums: what presets ask for.
 create or replace function window_days() returns int[]
 language sql immutable parallel safe
 return array[7, 30, 90];
 
--- make_windows(workflow): sums its histograms up anew where they end with another day than today. Others that change
--- the workflow wait for the transaction's end, and fold() passes it over meanwhile.
+-- edge_days(last_day): keys of the days that windows begin with, and of those before. The same range of another zone
+-- begins on one of the two.
+create or replace function edge_days(last_day timestamptz) returns timestamptz[]
+language sql immutable parallel safe
+return array(
+  select last_day - (days - later) * interval '24 hours'
+  from unnest(weir.window_days()) as days, generate_series(0, 1) as later);
+
+-- sliced_from(): how many samples a measure of a workflow has in the longest window where slices are worth keeping. Of
+-- fewer, bins are read as fast.
+create or replace function sliced_from() returns int
+language sql immutable parallel safe
+return 10000;
+
+-- asked_places(what): the percentiles of a measure that reads answer, by their places in histogram_ranks().
+create or replace function asked_places(what measure) returns smallint[]
+language sql immutable parallel safe
+return case
+  when what in ('step_time', 'cohort_duration', 'duration') then array[4, 3]
+  when what = 'action_duration' then array[4, 3, 2]
+  else array[4, 3, 5, 1] end::smallint[];
+
+-- make_windows(workflow): sums its histograms up anew where they end with another day than today, and has its slices
+-- where they should be. Others that change the workflow wait for the transaction's end, and fold() passes it over
+-- meanwhile.
 --
 -- Callers  refresh_views(). Repeat: harmless.
 create or replace function make_windows(workflow int) returns void
@@ -980,21 +1086,164 @@ language plpgsql
 set search_path = weir, pg_temp as $$
 declare
   today  timestamptz;
+  made   histogram_window;
+  many   measure[];
 begin
   perform pg_advisory_xact_lock(1464158546, workflow);  -- lock_workflow()'s
   perform ring_fold();
   select day_key((now() at time zone a.time_zone)::date) into today
   from workflow w join account a using (account_id) where w.workflow_id = workflow;
-  if (select last_day from histogram_window where workflow_id = workflow) = today then
-    return;
+  select * into made from histogram_window where workflow_id = workflow;
+  if made.last_day is distinct from today then
+    delete from window_histogram where workflow_id = workflow;
+    insert into window_histogram (workflow_id, measure, days, subject_id, samples)
+    select workflow, h.measure, days, h.subject_id, histogram_sum(h.samples)
+    from unnest(window_days()) as days cross join unnest(enum_range(null::measure)) as what
+    join histogram_rollup h on h.workflow_id = workflow and h.grain = 'day' and h.measure = what
+      and h.bucket > today - days * interval '24 hours' and h.bucket <= today
+    group by h.measure, days, h.subject_id;
+    delete from window_slice where workflow_id = workflow;
+    made.sliced := '{}';
   end if;
-  insert into histogram_window (workflow_id, last_day) values (workflow, today)
-  on conflict (workflow_id) do update set last_day = excluded.last_day;
-  delete from window_histogram where workflow_id = workflow;
-  insert into window_histogram (workflow_id, measure, days, subject_id, samples)
-  select workflow, h.measure, days, h.subject_id, histogram_sum(h.samples)
-  from unnest(window_days()) as days cross join unnest(enum_range(null::measure)) as what
-  join histogram_rollup h on h.workflow_id = workflow and h.grain = 'day' and h.measure = what
-    and h.bucket > today - days * interval '24 hours' and h.bucket <= today
-  group by h.measure, days, h.subject_id;
+  many := array(
+    select h.measure from window_histogram h
+    where h.workflow_id = workflow and h.days = (select max(d) from unnest(window_days()) d)
+    group by h.measure having sum(histogram_total(h.samples)) >= sliced_from());
+  if made.last_day is distinct from today or not made.sliced @> many then
+    many := array(select unnest(many) union select unnest(made.sliced));
+    insert into histogram_window (workflow_id, last_day, sliced) values (workflow, today, many)
+    on conflict (workflow_id) do update set last_day = excluded.last_day, sliced = excluded.sliced;
+    perform make_edges(workflow);
+  end if;
+  perform make_slices(workflow);
+end $$;
+
+-- make_edges(workflow): makes its window_edge anew, from the detail.
+create or replace function make_edges(workflow int) returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  delete from window_edge where workflow_id = workflow;
+  insert into window_edge (workflow_id, measure, quarter, subject_id, samples)
+  select workflow, what, bucket_15min(s.at), s.subject_id, array_agg(s.us order by s.us)
+  from histogram_window w cross join unnest(w.sliced) as what
+  cross join unnest(edge_days(w.last_day)) as edge
+  cross join lateral (select (edge at time zone 'UTC')::date as day) d
+  join workflow k using (workflow_id) join account a using (account_id)
+  cross join lateral dated_samples(
+    workflow, what, first_instant(d.day, a.time_zone), first_instant(d.day + 1, a.time_zone)) s
+  where w.workflow_id = workflow
+  group by what, bucket_15min(s.at), s.subject_id;
+end $$;
+
+-- make_slices(workflow): makes the slices that it lacks, and anew those that a percentile is about to leave or that
+-- have grown long. One that holds nothing, as too many samples are alike, stays until tomorrow.
+create or replace function make_slices(workflow int) returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  r  record;
+begin
+  for r in
+    select * from slice_ranks(workflow) k
+    where k.us_from is null or k.length > 4 * k.margin or k.length > 0 and (
+      k.rank - k.below < least(k.margin, k.rank) / 2
+      or k.below + k.length - k.rank < least(k.margin, k.total - k.rank) / 2)
+  loop
+    perform make_slice(workflow, r.measure, r.days, r.subject_id, r.place, r.rank, r.margin);
+  end loop;
+  update histogram_window set sliced_at = now() where workflow_id = workflow;
+end $$;
+
+-- slice_ranks(workflow): a row each slice that its windows should have, with the rank of its percentile in the window's
+-- total of samples, and how many samples a slice has to either side when it is made: what the edge of a range shifts a
+-- rank by, and a day of changes. Of the slice that there is (else null) where it begins, how many samples of the window
+-- lie below that, and how many it holds.
+create or replace function slice_ranks(workflow int)
+returns table (
+  measure measure, days int, subject_id int, place smallint, total bigint, rank bigint, margin bigint,
+  us_from bigint, below bigint, length int
+)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return query
+  select h.measure, h.days, h.subject_id, p.place, t.total, rank_of(p.place, t.total),
+    greatest(20, least(400, t.total / 100)), s.us_from, samples_before(h.samples, s.first_bin) + s.below,
+    cardinality(s.samples)
+  from histogram_window w
+  join window_histogram h on h.workflow_id = w.workflow_id and h.measure = any (w.sliced)
+  cross join lateral (select histogram_total(h.samples) as total) t
+  cross join lateral unnest(asked_places(h.measure)) as p(place)
+  left join window_slice s on s.workflow_id = workflow and s.measure = h.measure and s.days = h.days
+    and s.subject_id = h.subject_id and s.place = p.place
+  where w.workflow_id = workflow and p.place in (2, 3, 4) and t.total > 0;
+end $$;
+
+-- rank_of(place, total): the nearest rank of a percentile, by its place in histogram_ranks().
+create or replace function rank_of(place smallint, total bigint) returns bigint
+language sql immutable parallel safe
+return case place when 1 then total when 2 then ceil(0.99 * total) when 3 then ceil(0.95 * total)
+  when 4 then ceil(0.50 * total) else 1 end::bigint;
+
+-- histogram_total(samples): how many samples there are in a histogram.
+create or replace function histogram_total(samples int[]) returns bigint
+language sql immutable parallel safe
+return (select coalesce(sum(n), 0) from unnest(samples) n);
+
+-- samples_before(samples, bin): how many samples of a histogram lie in bins before one.
+create or replace function samples_before(samples int[], bin smallint) returns bigint
+language sql immutable parallel safe
+return (select coalesce(sum(n), 0) from unnest(samples[:bin - 1]) n);
+
+-- make_slice(workflow, what, days, subject, place, rank, margin): one of them, from the samples of the bins about its
+-- rank. It holds nothing where too many samples are alike; their bin is read then.
+create or replace function make_slice(
+  workflow int, what measure, of_days int, subject int, of_place smallint, rank bigint, margin bigint
+) returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  counts    int[] := (
+    select samples from window_histogram
+    where workflow_id = workflow and measure = what and days = of_days and subject_id = subject);
+  bins      smallint[];
+  counted   bigint;                                              -- samples before these bins
+  sorted    bigint[];
+  us_from   bigint;
+  us_until  bigint;
+  first     int;
+  last      int;
+  waits     boolean := what = 'action_duration' and actions_wait(workflow);
+begin
+  select array_agg(b.bin order by b.bin), min(b.upto - b.n) into bins, counted
+  from (
+    select (array_lower(counts, 1) + ix - 1)::smallint as bin, n, sum(n) over (order by ix) as upto
+    from unnest(counts) with ordinality as u(n, ix) where n > 0
+  ) b
+  where b.upto >= rank - margin and b.upto - b.n < rank + margin;
+  sorted := array(
+    select v.us
+    from histogram_window w join workflow f using (workflow_id) join account a using (account_id)
+    cross join unnest(bins) as bin
+    cross join lateral samples_of_bin(workflow, what, subject, bin,
+      first_instant((w.last_day at time zone 'UTC')::date + 1 - of_days, a.time_zone),
+      first_instant((w.last_day at time zone 'UTC')::date + 1, a.time_zone), waits) v
+    where w.workflow_id = workflow order by v.us);
+  us_from := sorted[greatest(1, rank - margin - counted)];
+  us_until := sorted[least(cardinality(sorted), rank + margin - counted)];
+  first := width_bucket(us_from - 1, sorted) + 1;
+  last := width_bucket(us_until, sorted);
+  if last - first > 4 * margin then
+    us_until := us_from - 1;
+    last := first - 1;
+  end if;
+  insert into window_slice as s (workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until,
+    below, samples)
+  values (workflow, what, of_days, subject, of_place, histogram_bin(us_from),
+    greatest(histogram_bin(us_from), histogram_bin(us_until)), us_from, us_until,
+    counted + first - 1 - samples_before(counts, histogram_bin(us_from)), sorted[first:last])
+  on conflict (workflow_id, measure, days, subject_id, place) do update set first_bin = excluded.first_bin,
+    last_bin = excluded.last_bin, us_from = excluded.us_from, us_until = excluded.us_until, below = excluded.below,
+    samples = excluded.samples;
 end $$;

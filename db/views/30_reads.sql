@@ -17,6 +17,7 @@ drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, 
 drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists samples_between(int, measure, timestamptz, timestamptz, boolean);
 drop function if exists samples_of_bin(int, measure, int, smallint, timestamptz, timestamptz);
+drop function if exists end_histograms(int, measure, timestamptz, timestamptz, int);
 
 -- SQL functions here are inlined or small; what is neither is plpgsql, which keeps its plans: Postgres plans an
 -- SQL function anew at every call.
@@ -289,11 +290,11 @@ begin atomic
         and histogram_bin(p.duration_us) = in_bin and p.occurred_at >= since and p.occurred_at < until));
 end;
 
--- end_histograms(workflow, what, since, until, sign): a row each step (or 0 for the workflow) over a part of a day of
--- the account; negative where sign is -1. The day's own histograms tell which bins to count in, each a look into the
--- index of samples_of_bin(): by a join of executions with their steps it took ten times as long.
+-- end_histograms(workflow, what, since, until, sign, subjects): a row each of some steps (or 0 for the workflow; null: of
+-- all) over a part of a day of the account; negative where sign is -1. The day's own histograms tell which bins to count
+-- in, each a look into the index of samples_of_bin(): by a join of executions with their steps it took ten times as long.
 create or replace function end_histograms(
-  workflow int, what measure, since timestamptz, until timestamptz, sign int
+  workflow int, what measure, since timestamptz, until timestamptz, sign int, subjects int[]
 ) returns table (subject_id int, samples int[])
 language plpgsql stable
 set search_path = weir, pg_temp
@@ -316,6 +317,7 @@ begin
         select s.step_uuid, p.duration_us, -1 from parked_action p join step s using (workflow_id, step_id)
         where p.workflow_id = workflow and p.occurred_at >= since and p.occurred_at < until
       ) a join step s on s.workflow_id = workflow and s.step_uuid = a.subject_uuid
+      where subjects is null or s.step_id = any (subjects)
       group by s.step_id;
     return;
   elsif what in ('duration', 'conversion') then
@@ -338,6 +340,7 @@ begin
       where h.workflow_id = workflow and h.grain = 'day' and h.measure = what
         and h.bucket between day_key((since at time zone zone)::date)
           and day_key(((until - interval '1 microsecond') at time zone zone)::date)
+        and (subjects is null or h.subject_id = any (subjects))
     ) b
     cross join lateral (
       select case what
@@ -362,40 +365,270 @@ begin
     group by b.subject_id;
 end $$;
 
--- sample_percentiles(workflow, what, since, until): percentiles exactly, for ranges that are not days of the account.
--- The histograms of the nearest days, and of what lies between at either end, tell which bin each rank lies in, and the
--- how manieth sample there it is; of that bin the samples are read, a hundredth of all. 30 days of a million
--- executions: all samples of the steps took 970 ms.
-create or replace function sample_percentiles(workflow int, what measure, since timestamptz, until timestamptz)
-returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
+-- bin_percentiles(workflow, what, since, until, subjects): percentiles exactly, of some steps (or 0; null: of all), for
+-- ranges that are not days of the account. The histograms of the nearest days, and of what lies between at either end,
+-- tell which bin each rank lies in, and the how manieth sample there it is; of that bin the samples are read, a hundredth
+-- of all. 30 days of a million executions: all samples of the steps took 970 ms. Of a measure, only its asked_places().
+create or replace function bin_percentiles(
+  workflow int, what measure, since timestamptz, until timestamptz, subjects int[]
+) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
 language plpgsql stable
 set search_path = weir, pg_temp
 set plan_cache_mode = force_generic_plan as $$
 declare
   d      record := whole_days(workflow, since, until);
   waits  boolean := what = 'action_duration' and actions_wait(workflow);
+  asked  smallint[] := asked_places(what);
 begin
   return query
   with part as (
     select * from histograms(workflow, what, 'day', d.first_key, d.last_key, null)
     union all
-    select * from end_histograms(workflow, what, d.lower_since, d.lower_until, d.lower_sign)
+    select * from end_histograms(workflow, what, d.lower_since, d.lower_until, d.lower_sign, subjects)
     union all
-    select * from end_histograms(workflow, what, d.upper_since, d.upper_until, d.upper_sign)
+    select * from end_histograms(workflow, what, d.upper_since, d.upper_until, d.upper_sign, subjects)
   ), total as materialized (
-    select part.subject_id, histogram_sum(part.samples) as samples from part group by part.subject_id
+    select part.subject_id, histogram_sum(part.samples) as samples from part
+    where subjects is null or part.subject_id = any (subjects)
+    group by part.subject_id
   ), wanted as materialized (
     select t.subject_id, u.bin, u.nth, u.place
     from total t cross join lateral histogram_ranks(t.samples) r
     cross join lateral unnest(r.bins, r.nths) with ordinality as u(bin, nth, place)
+    where u.place = any (asked)
   )
   select w.subject_id, max(v.us::float8) filter (where place = 4), max(v.us::float8) filter (where place = 3),
     max(v.us::float8) filter (where place = 2), max(v.us::float8) filter (where place = 5),
     max(v.us::float8) filter (where place = 1)
   from wanted w cross join lateral (
-    select s.us from samples_of_bin(workflow, what, w.subject_id, w.bin, since, until, waits) s order by s.us offset w.nth - 1 limit 1
+    select s.us from samples_of_bin(workflow, what, w.subject_id, w.bin, since, until, waits) s
+    order by s.us offset w.nth - 1 limit 1
   ) v
   group by w.subject_id;
+end $$;
+
+-- dated_samples(workflow, what, since, until): the samples that count between two instants, as samples_between(), with
+-- when. Few of many: by lookups.
+create or replace function dated_samples(workflow int, what measure, since timestamptz, until timestamptz)
+returns table (subject_id int, at timestamptz, us bigint)
+language plpgsql stable
+set search_path = weir, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off as $$
+begin
+  if what = 'step_time' then
+    return query
+      select s.step_id, e.enrolled_at, greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))
+      from execution e join execution_step s using (workflow_id, execution_id)
+      where e.workflow_id = workflow and e.enrolled_at >= since and e.enrolled_at < until and s.completed_at is not null;
+  elsif what = 'action_duration' then
+    return query
+      select s.step_id, a.occurred_at, a.duration_us
+      from event a join execution e using (workflow_id, execution_id)
+      join step s on s.workflow_id = a.workflow_id and s.step_uuid = a.subject_uuid
+      where a.workflow_id = workflow and a.type = 'action.executed' and a.occurred_at >= since and a.occurred_at < until
+        and e.enrolled_at is not null
+        and a.event_id <> all (array(  -- accepted, not folded yet
+          select q.event_id from event_queue q
+          where q.workflow_id = workflow and q.type = 'action.executed' and q.occurred_at >= since and q.occurred_at < until));
+  elsif what = 'cohort_duration' then
+    return query
+      select 0, e.enrolled_at, microseconds(e.ended_at - e.enrolled_at) from execution e
+      where e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
+        and e.enrolled_at >= since and e.enrolled_at < until;
+  elsif what = 'duration' then
+    return query
+      select 0, e.ended_at, microseconds(e.ended_at - e.enrolled_at) from execution e
+      where e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
+        and e.ended_at >= since and e.ended_at < until;
+  elsif what = 'cohort_conversion' then
+    return query
+      select 0, e.enrolled_at, microseconds(e.converted_at - e.enrolled_at) from execution e
+      where e.workflow_id = workflow and e.converted_at is not null and e.enrolled_at >= since and e.enrolled_at < until;
+  else
+    return query
+      select 0, e.converted_at, microseconds(e.converted_at - e.enrolled_at) from execution e
+      where e.workflow_id = workflow and e.converted_at >= since and e.converted_at < until;
+  end if;
+end $$;
+
+-- anything_between(workflow, what, since, until): whether something happened that may be a sample between two instants.
+create or replace function anything_between(workflow int, what measure, since timestamptz, until timestamptz)
+returns boolean
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return case
+    when since >= until then false
+    when what = 'action_duration' then exists (
+      select from event e
+      where e.workflow_id = workflow and e.type = 'action.executed' and e.occurred_at >= since and e.occurred_at < until)
+    when what = 'duration' then exists (
+      select from execution e where e.workflow_id = workflow and e.ended_at >= since and e.ended_at < until)
+    when what = 'conversion' then exists (
+      select from execution e where e.workflow_id = workflow and e.converted_at >= since and e.converted_at < until)
+    else exists (
+      select from execution e where e.workflow_id = workflow and e.enrolled_at >= since and e.enrolled_at < until) end;
+end $$;
+
+-- concat_samples(samples): of any number.
+create or replace aggregate concat_samples(bigint[]) (sfunc = array_cat, stype = bigint[], initcond = '{}');
+
+-- nth_sample(sorted, others, sign, nth): the nth least of sorted samples together with others, in any order (sign 1), or
+-- without them (-1); null when there are not so many.
+create or replace function nth_sample(sorted bigint[], others bigint[], sign int, nth bigint) returns bigint
+language plpgsql immutable parallel safe as $$
+declare
+  first   int := 1;
+  last    int := cardinality(sorted);
+  middle  int;
+  found   bigint;
+begin
+  if nth between 1 and last and others = '{}' then
+    return sorted[nth];
+  elsif nth < 1 or nth > last + sign * cardinality(others) then
+    return null;
+  end if;
+  others := array(select us from unnest(others) us order by us);
+  while first <= last loop
+    middle := (first + last) / 2;
+    if width_bucket(sorted[middle], sorted) + sign * width_bucket(sorted[middle], others) >= nth then
+      found := sorted[middle];
+      last := middle - 1;
+    else
+      first := middle + 1;
+    end if;
+  end loop;
+  if sign > 0 then
+    first := 1;
+    last := cardinality(others);
+    while first <= last loop
+      middle := (first + last) / 2;
+      if width_bucket(others[middle], sorted) + width_bucket(others[middle], others) >= nth then
+        found := least(found, others[middle]);
+        last := middle - 1;
+      else
+        first := middle + 1;
+      end if;
+    end loop;
+  end if;
+  return found;
+end $$;
+
+-- first_sample(workflow, what, since, until, bins, greatest_of): the least (or greatest) sample between two instants in
+-- the first of some bins that has any.
+create or replace function first_sample(
+  workflow int, what measure, since timestamptz, until timestamptz, bins smallint[], greatest_of boolean
+) returns bigint
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_generic_plan as $$
+declare
+  bin    smallint;
+  found  bigint;
+begin
+  foreach bin in array bins loop
+    if greatest_of then
+      select max(s.us) into found from samples_of_bin(workflow, what, 0, bin, since, until, false) s;
+    else
+      select min(s.us) into found from samples_of_bin(workflow, what, 0, bin, since, until, false) s;
+    end if;
+    exit when found is not null;
+  end loop;
+  return found;
+end $$;
+
+-- sample_percentiles(workflow, what, since, until): the same, of all steps. A range that is one of make_windows() but
+-- for the zone is that and an edge of a day at most, which it has more or less (sign 1, -1): slices hold the samples
+-- about each rank, and how many lie below, so that nothing but the edge is to be counted. A rank that has left its slice
+-- is found by bins.
+create or replace function sample_percentiles(workflow int, what measure, since timestamptz, until timestamptz)
+returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_generic_plan as $$
+declare
+  near     record;
+  r        record;
+  asked    smallint[] := asked_places(what);
+  bins     smallint[];
+  missing  int[];
+begin
+  select v.days, v.start, case when since < v.start then 1 else -1 end as sign into near
+  from (
+    select days, first_instant(d.first, a.time_zone) as start, first_instant(d.first - 1, a.time_zone) as edge,
+      first_instant(d.first + 1, a.time_zone) as edge_end, first_instant(d.first + days, a.time_zone) as stop
+    from histogram_window h join workflow w using (workflow_id) join account a using (account_id)
+    cross join unnest(window_days()) as days
+    cross join lateral (select (h.last_day at time zone 'UTC')::date + 1 - days as first) d
+    where h.workflow_id = workflow and what = any (h.sliced)
+  ) v
+  where since >= v.edge and since < v.edge_end and since = bucket_15min(since) and v.start = bucket_15min(v.start)
+    and not anything_between(workflow, what, least(until, v.stop), greatest(until, v.stop));
+  if near is null then
+    return query select * from bin_percentiles(workflow, what, since, until, null);
+    return;
+  end if;
+  for r in
+    with edge as materialized (
+      select e.subject_id, e.samples from window_edge e
+      where e.workflow_id = workflow and e.measure = what
+        and e.quarter >= least(since, near.start) and e.quarter < greatest(since, near.start)
+    ), part as (
+      select h.subject_id, h.samples, histogram_total(h.samples) as n from window_histogram h
+      where h.workflow_id = workflow and h.measure = what and h.days = near.days
+      union all
+      select e.subject_id, null, near.sign * sum(cardinality(e.samples)) from edge e group by e.subject_id
+    ), total as materialized (
+      select part.subject_id, max(part.samples) as samples, sum(part.n)::bigint as n from part group by part.subject_id
+    ), slice as materialized (
+      select t.subject_id, p.place, s.us_from, s.us_until, s.samples,
+        rank_of(p.place, t.n) - samples_before(t.samples, s.first_bin) - s.below as nth
+      from total t cross join unnest(asked) as p(place)
+      left join window_slice s on s.workflow_id = workflow and s.measure = what and s.days = near.days
+        and s.subject_id = t.subject_id and s.place = p.place
+      where t.n > 0 and p.place between 2 and 4
+    ), moved as (
+      select s.subject_id, s.place, sum(width_bucket(s.us_from - 1, e.samples)) as below,
+        concat_samples(
+          e.samples[width_bucket(s.us_from - 1, e.samples) + 1:width_bucket(s.us_until, e.samples)]) as samples
+      from slice s join edge e on e.subject_id = s.subject_id
+      group by s.subject_id, s.place
+    ), found as (
+      select s.subject_id, s.place, nth_sample(s.samples, coalesce(m.samples, '{}'), near.sign,
+        s.nth - near.sign * coalesce(m.below, 0)) as us
+      from slice s left join moved m on m.subject_id = s.subject_id and m.place = s.place
+    )
+    select f.subject_id, max(f.us) filter (where place = 4) as p50, max(f.us) filter (where place = 3) as p95,
+      max(f.us) filter (where place = 2) as p99, count(f.us) = count(*) as is_found
+    from found f group by f.subject_id
+  loop
+    if not r.is_found then
+      missing := missing || r.subject_id;
+      continue;
+    end if;
+    subject_id := r.subject_id;
+    p50 := r.p50;
+    p95 := r.p95;
+    p99 := r.p99;
+    if asked && '{1,5}' then
+      bins := array(
+        select (array_lower(h.samples, 1) + u.ix - 1)::smallint as bin
+        from window_histogram h cross join lateral unnest(h.samples) with ordinality as u(n, ix)
+        where h.workflow_id = workflow and h.measure = what and h.days = near.days and u.n > 0
+        union
+        select histogram_bin(u.us) from window_edge e cross join unnest(e.samples) as u(us)
+        where e.workflow_id = workflow and e.measure = what and e.quarter >= since and e.quarter < near.start
+        order by 1);
+      fastest := first_sample(workflow, what, since, until, bins, false);
+      slowest := first_sample(workflow, what, since, until, array(select b from unnest(bins) b order by b desc), true);
+    end if;
+    return next;
+  end loop;
+  if missing is not null then
+    return query select * from bin_percentiles(workflow, what, since, until, missing);
+  end if;
 end $$;
 
 -- exact_percentiles(workflow, what, since, until, only_version): the same of one version, from all samples.

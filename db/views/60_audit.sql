@@ -337,6 +337,47 @@ begin
       group by h.workflow_id, h.measure, m.bucket, h.subject_id, h.version, h.bin having sum(h.samples) <> 0$q$);
 end $$;
 
+-- audit_windows(sample): some slices and edges (null: all) of the workflows in audit_running, against the detail.
+create or replace function audit_windows(sample int) returns int
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  create temp table audit_slice on commit drop as
+  select s.*, first_instant(w.last_date + 1 - s.days, a.time_zone) as since,
+    first_instant(w.last_date + 1, a.time_zone) as until
+  from audit_running
+  join (select *, (last_day at time zone 'UTC')::date as last_date from histogram_window) w using (workflow_id)
+  join window_slice s using (workflow_id)
+  join workflow k using (workflow_id) join account a using (account_id)
+  order by case when sample is not null then random() end limit sample;
+  create temp table audit_edge on commit drop as
+  select w.workflow_id, measure, first_instant(edge, a.time_zone) as since,
+    first_instant(edge + 1, a.time_zone) as until
+  from audit_running join histogram_window w using (workflow_id)
+  join workflow k using (workflow_id) join account a using (account_id)
+  cross join unnest(w.sliced) as measure
+  cross join (select unnest(window_days()) as days) d cross join generate_series(0, 1) as before
+  cross join lateral (select (w.last_day at time zone 'UTC')::date - days + 1 - before as edge) e
+  order by case when sample is not null then random() end limit sample;
+  return audit_compare('window_slice',
+      'select workflow_id, measure, days, subject_id, place, below, samples from audit_slice', $q$
+      select s.workflow_id, s.measure, s.days, s.subject_id, s.place,
+        count(*) filter (where v.us < us_from and bin = first_bin),
+        coalesce(array_agg(v.us order by v.us) filter (where v.us between us_from and us_until), '{}')
+      from audit_slice s cross join lateral generate_series(first_bin::int, last_bin) as bin
+      left join lateral samples_of_bin(workflow_id, measure, subject_id, bin::smallint, since, until,
+        measure = 'action_duration' and actions_wait(workflow_id)) v on true
+      group by s.workflow_id, s.measure, s.days, s.subject_id, s.place$q$)
+    + audit_compare('window_edge', $q$
+      select e.workflow_id, e.measure, e.quarter, e.subject_id, e.samples
+      from audit_edge a join window_edge e on e.workflow_id = a.workflow_id and e.measure = a.measure
+        and e.quarter >= a.since and e.quarter < a.until
+      where e.samples <> '{}'$q$, $q$
+      select a.workflow_id, a.measure, bucket_15min(v.at), v.subject_id, array_agg(v.us order by v.us)
+      from audit_edge a cross join lateral dated_samples(workflow_id, measure, since, until) v
+      group by 1, 2, 3, 4$q$);
+end $$;
+
 -- audit(sample, at): recomputes so many executions, days and months, picked by chance (null: everything), and
 -- records what differs in audit_drift. Everything begins that list anew.
 --
@@ -377,5 +418,6 @@ begin
       from histogram_window w join audit_running using (workflow_id) cross join unnest(window_days()) as days
       join histogram_bins h using (workflow_id)
       where h.grain = 'day' and h.bucket > last_day - days * interval '24 hours' and h.bucket <= last_day
-      group by 1, 2, 3, 4, 5 having sum(h.samples) <> 0$q$);
+      group by 1, 2, 3, 4, 5 having sum(h.samples) <> 0$q$)
+    + audit_windows(sample);
 end $$;

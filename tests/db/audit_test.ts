@@ -28,7 +28,15 @@ dbTest("audit() finds nothing wrong with what fold() made", async (world) => {
 });
 
 /** Every kind of number, made wrong. */
-const WRONG: Record<string, { sql: string; also?: string[] }> = {
+/** Has slices made of a past that is small. */
+const SLICED = `
+  create or replace function weir.sliced_from() returns int language sql immutable return 1;
+  select weir.make_windows(workflow_id) from weir.workflow`;
+
+const WRONG: Record<
+  string,
+  { before?: string; sql: string; also?: string[] }
+> = {
   execution: {
     sql:
       "update weir.execution set contact_id = 'wrong' where ctid = (select min(ctid) from weir.execution where status = 'active')",
@@ -60,6 +68,16 @@ const WRONG: Record<string, { sql: string; also?: string[] }> = {
     sql:
       "insert into weir.window_histogram select workflow_id, 'step_time', 7, 0, '[5:6]={1,0}' from weir.workflow",
   },
+  window_slice: {
+    before: SLICED,
+    sql:
+      "update weir.window_slice set samples = samples[2:] where place = 4 and days = 30",
+  },
+  window_edge: {
+    before: SLICED,
+    sql:
+      "update weir.window_edge set samples[1] = samples[1] + 1 where measure = 'step_time'",
+  },
   workflow_rollup: {
     sql:
       "update weir.workflow_rollup set duration_us = duration_us + 1 where grain = 'day'",
@@ -73,6 +91,8 @@ const WRONG: Record<string, { sql: string; also?: string[] }> = {
 for (const [relation, wrong] of Object.entries(WRONG)) {
   dbTest(`audit() finds what is wrong in ${relation}`, async (world) => {
     await makePast(world, 60);
+    await world.sql.unsafe(wrong.before ?? "");
+    deepStrictEqual(await relations(world), []);
     const changed = await world.sql.unsafe(wrong.sql);
     ok(changed.count > 0);
     deepStrictEqual(

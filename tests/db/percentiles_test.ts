@@ -25,6 +25,7 @@ import {
 } from "../../workers/_random.ts";
 import { recordExecutions } from "../bench/history.ts";
 import { dbTest, NOW, type World } from "../harness.ts";
+import { recount } from "../recount.ts";
 import { DAY_MS, makePast } from "./_history.ts";
 
 const WORKFLOW = "11111111-1111-4111-8111-111111111111";
@@ -327,6 +328,40 @@ const MEASURES = [
   "action_duration",
 ];
 
+/** What reads answer of a measure: the other percentiles nobody asks for. */
+const ASKED: Record<string, string[]> = {
+  cohort_duration: ["p50", "p95"],
+  duration: ["p50", "p95"],
+  cohort_conversion: ["p50", "p95", "fastest", "slowest"],
+  conversion: ["p50", "p95", "fastest", "slowest"],
+  step_time: ["p50", "p95"],
+  action_duration: ["p50", "p95", "p99"],
+};
+
+/** Holds the percentiles of a range that are found among few samples against those of all. */
+async function compare(
+  sql: Sql,
+  workflowId: number,
+  since: Date,
+  until: Date,
+): Promise<number> {
+  let compared = 0;
+  for (const what of MEASURES) {
+    const columns = sql(["subject_id", ...ASKED[what]!]);
+    const few = await sql`
+      select ${columns} from weir.sample_percentiles(${workflowId}, ${what}, ${since}, ${until}) order by 1`;
+    const all = await sql`
+      select ${columns} from weir.exact_percentiles(${workflowId}, ${what}, ${since}, ${until}, null) order by 1`;
+    deepStrictEqual(
+      [...few],
+      [...all],
+      `${what} ${since.toISOString()} ${until.toISOString()}`,
+    );
+    compared += all.length;
+  }
+  return compared;
+}
+
 dbTest(
   "sample_percentiles() finds among few samples what exact_percentiles() finds among all",
   async (world) => {
@@ -335,25 +370,18 @@ dbTest(
     const now = Date.now();
     async function check() {
       let compared = 0;
-      for (const what of MEASURES) {
-        // Ends near either midnight of the account, at it, and ranges shorter than its days.
-        for (
-          const [daysAgo, hours] of [[80, 1700.25], [33, 24], [30, 719.75], [
-            20,
-            23.5,
-          ], [9, 12]]
-        ) {
-          for (const shift of [0, 5.5, 11.75, 12, 12.25, 18.25]) {
-            const midnight = Math.floor(now / DAY_MS - daysAgo!) * DAY_MS;
-            const since = new Date(midnight + shift * DAY_MS / 24);
-            const until = new Date(since.getTime() + hours! * DAY_MS / 24);
-            const few = await sql`
-              select * from weir.sample_percentiles(${workflow_id}, ${what}, ${since}, ${until}) order by 1`;
-            const all = await sql`
-              select * from weir.exact_percentiles(${workflow_id}, ${what}, ${since}, ${until}, null) order by 1`;
-            deepStrictEqual([...few], [...all], `${what} ${since} ${until}`);
-            compared += all.length;
-          }
+      // Ends near either midnight of the account, at it, and ranges shorter than its days.
+      for (
+        const [daysAgo, hours] of [[80, 1700.25], [33, 24], [30, 719.75], [
+          20,
+          23.5,
+        ], [9, 12]]
+      ) {
+        for (const shift of [0, 5.5, 11.75, 12, 12.25, 18.25]) {
+          const midnight = Math.floor(now / DAY_MS - daysAgo!) * DAY_MS;
+          const since = new Date(midnight + shift * DAY_MS / 24);
+          const until = new Date(since.getTime() + hours! * DAY_MS / 24);
+          compared += await compare(sql, workflow_id, since, until);
         }
       }
       ok(compared > 200);
@@ -372,5 +400,139 @@ dbTest(
     await check();
     while (await fold(sql) > 0);
     await check();
+  },
+);
+
+/** Zones whose days begin up to a day before the account's, or after, and at quarters of an hour. */
+const ZONES = [
+  "Asia/Kathmandu",
+  "America/Los_Angeles",
+  "Pacific/Kiritimati",
+  "Pacific/Pago_Pago",
+];
+
+dbTest(
+  "sample_percentiles() of the last days stays exact whatever comes after the slices were made",
+  async (world) => {
+    const { sql } = world;
+    // So that a past that is made in a second has them.
+    await sql.unsafe(
+      "create or replace function weir.sliced_from() returns int language sql immutable return 1",
+    );
+    const { workflow_id } = await makePast(world, 600);
+    await sql`select weir.make_windows(${workflow_id})`;
+
+    async function check(what: string, keptBack = false) {
+      let compared = 0;
+      for (const zone of ZONES) {
+        const today = Temporal.Now.plainDateISO(zone);
+        for (const days of [7, 30, 90]) {
+          const since = today.subtract({ days: days - 1 }).toZonedDateTime(
+            zone,
+          );
+          const until = today.add({ days: 1 }).toZonedDateTime(zone);
+          compared += await compare(
+            sql,
+            workflow_id,
+            new Date(since.epochMilliseconds),
+            new Date(until.epochMilliseconds),
+          );
+        }
+      }
+      ok(compared > 150);
+      // What is kept back is stored, so it would be missed.
+      if (!keptBack) deepStrictEqual(await recount(sql), [], what);
+    }
+
+    // Bins find nothing now: it is the slices that do.
+    const [{ bins }] = await sql<[{ bins: string }]>`
+      select pg_get_functiondef('weir.bin_percentiles'::regproc) as bins`;
+    await sql.unsafe(
+      `create or replace function weir.bin_percentiles(workflow int, what weir.measure, since timestamptz,
+        until timestamptz, subjects int[])
+      returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
+      language sql stable return (null::int, null::float8, null::float8, null::float8, null::float8, null::float8)`,
+    );
+    await check("as made");
+    await sql.unsafe(bins);
+
+    // Late ones all over the windows, a part of them folded, the rest waiting; some parked.
+    await recordExecutions(sql, workflow_id, {
+      from: 600,
+      until: 900,
+      of: 300,
+    });
+    await sql`
+      with late as (
+        delete from weir.event_queue
+        where type = 'execution.enrolled' and hashtext(event_id) % 3 = 0 returning *
+      )
+      select * into weir.kept_back from late`;
+    await fold(sql, 800);
+    await check("some folded", true);
+    while (await fold(sql) > 0);
+    await check("some parked", true);
+    await sql`
+      insert into weir.event_queue overriding system value select * from weir.kept_back`;
+    await sql`drop table weir.kept_back`;
+    while (await fold(sql) > 0);
+    await check("none parked");
+
+    // Enrolled earlier than was known, and steps completed earlier.
+    await sql`
+      with moved as (
+        insert into weir.event (workflow_id, execution_id, occurred_at, sequence, duration_us, version, type, source,
+          subject_uuid, succeeded, event_id, contact_id, reason)
+        select workflow_id, execution_id, occurred_at - interval '11 hours' * random(), sequence, duration_us, version, type,
+          source, subject_uuid, succeeded, event_id || ' again', contact_id, reason
+        from weir.event where workflow_id = ${workflow_id} and type in ('execution.enrolled', 'step.completed')
+          and hashtext(event_id) % 5 = 0
+        returning *
+      )
+      insert into weir.event_queue (workflow_id, execution_id, occurred_at, sequence, duration_us, version, type, source,
+        subject_uuid, succeeded, event_id, contact_id, reason)
+      select workflow_id, execution_id, occurred_at, sequence, duration_us, version, type, source, subject_uuid,
+        succeeded, event_id, contact_id, reason from moved`;
+    while (await fold(sql) > 0);
+    await check("moved");
+
+    // Every execution counts anew, and the slices follow the ranks.
+    await sql`
+      update weir.workflow set goal_ends_execution = false, conversion_window_us = 3600000000, recompute_since = now()
+      where workflow_id = ${workflow_id}`;
+    await sql`select weir.recompute(${workflow_id})`;
+    await check("recomputed");
+    await sql`select weir.make_windows(${workflow_id})`;
+    await check("slices made anew");
+  },
+);
+
+dbTest(
+  "slices hold nothing where too many samples are alike",
+  async (world) => {
+    const { sql, account } = world;
+    await sql.unsafe(
+      "create or replace function weir.sliced_from() returns int language sql immutable return 1",
+    );
+    const now = Date.now();
+    const events = actionsOf([
+      Array(300).fill(0),
+      Array(300).fill(1_234_567),
+      Array.from({ length: 300 }, (_, i) => i % 2 ? 1_000 : 5_000 + i),
+    ]).map((event) => ({
+      ...event,
+      occurred_at: new Date(now - DAY_MS).toISOString(),
+    }));
+    await record(sql, account.account_id, events);
+    const [{ workflow_id }] = await sql<[{ workflow_id: number }]>`
+    select workflow_id from weir.workflow where workflow_uuid = ${WORKFLOW}`;
+    await sql`select weir.make_windows(${workflow_id})`;
+    const [{ empty }] = await sql<[{ empty: number }]>`
+    select count(*) filter (where samples = '{}')::int as empty from weir.window_slice`;
+    ok(empty > 0);
+    const since = new Date(Math.floor(now / DAY_MS) * DAY_MS - 6.5 * DAY_MS);
+    const until = new Date(Math.floor(now / DAY_MS) * DAY_MS + 1.5 * DAY_MS);
+    strictEqual(await compare(sql, workflow_id, since, until), 3);
+    deepStrictEqual(await recount(sql), []);
   },
 );

@@ -126,6 +126,23 @@ const GOLDEN = {
   },
 };
 
+const SLICES = [
+  "window_edge by window_edge_pkey",
+  WINDOW,
+  "window_slice by window_slice_pkey",
+];
+
+/** And percentiles of 30 days in another zone, where slices are kept. */
+const SLICED = {
+  step_time: ["execution by execution_by_enrollment", ...SLICES],
+  cohort_conversion: [
+    "execution by execution_by_conversion_time",
+    "execution by execution_by_enrollment",
+    ...SLICES,
+  ],
+  action_duration: ["event_* by event_actions", ...SLICES],
+};
+
 /** And the list of workflows, where everything changed. */
 const LISTED = [...RUNNING, "workflow_day by workflow_day_pkey"].sort();
 
@@ -261,6 +278,19 @@ async function makeRows(world: World): Promise<string> {
   return uuid;
 }
 
+/** Has slices and edges, as many as a thousand workflows'. */
+async function slice({ sql }: World): Promise<void> {
+  await sql.unsafe(`
+    create or replace function weir.sliced_from() returns int language sql immutable return 1;
+    select weir.make_windows(1);
+    insert into weir.window_slice
+    select -n, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until, below, samples
+    from weir.window_slice, generate_series(1, 50) n;
+    insert into weir.window_edge
+    select -n, measure, quarter, subject_id, samples from weir.window_edge, generate_series(1, 300) n;
+    analyze weir.window_slice, weir.window_edge`);
+}
+
 dbTest(
   "reads, folds and records find their rows by indexes, in the months they need",
   async (world) => {
@@ -284,6 +314,21 @@ dbTest(
       await world.sql`update weir.view_revision set revision = 0`;
       await look("all changed since");
       await look("another zone", "Asia/Kolkata");
+
+      await slice(world);
+      const zone = "Asia/Kolkata";
+      const today = Temporal.Now.plainDateISO(zone);
+      const [since, until] = [-29, 1].map((days) =>
+        today.add({ days }).toZonedDateTime(zone).toInstant().toString()
+      );
+      for (const [what, expected] of Object.entries(SLICED)) {
+        const scans = await plansOf(() =>
+          sql`
+          select * from weir.sample_percentiles(${1}, ${what}, ${since!}, ${until!})`
+        );
+        assertPruned(scans);
+        deepStrictEqual(golden(scans), expected, what);
+      }
 
       const list = WorkflowsQuery.parse({});
       const listed = await plansOf(() => listWorkflows(sql, id, list, now));
