@@ -1017,10 +1017,12 @@ end $$;
 -- sorted_change() wants them: a value that is put in as it is, and one that is taken out as -1 - value. Least first:
 -- where there is nothing to be taken out, they are sorted samples.
 create or replace function sample_changes(us bigint[], signs int[]) returns bigint[]
-language sql immutable parallel safe
-return array(
-  select case when c.sign > 0 then c.us else -1 - c.us end
-  from unnest(us, signs) as c(us, sign) cross join generate_series(1, abs(c.sign)) order by 1);
+language plpgsql immutable parallel safe as $$
+begin
+  return array(
+    select case when c.sign > 0 then c.value else -1 - c.value end
+    from unnest(us, signs) as c(value, sign) cross join generate_series(1, abs(c.sign)) order by 1);
+end $$;
 
 -- sorted_change(sorted, changes): sorted samples, after sample_changes(). What is not among them cannot be taken out, and
 -- is not.
@@ -1188,13 +1190,17 @@ return case place when 1 then total when 2 then ceil(0.99 * total) when 3 then c
 
 -- histogram_total(samples): how many samples there are in a histogram.
 create or replace function histogram_total(samples int[]) returns bigint
-language sql immutable parallel safe
-return (select coalesce(sum(n), 0) from unnest(samples) n);
+language plpgsql immutable parallel safe as $$
+begin
+  return (select coalesce(sum(n), 0) from unnest(samples) n);
+end $$;
 
 -- samples_before(samples, bin): how many samples of a histogram lie in bins before one.
 create or replace function samples_before(samples int[], bin smallint) returns bigint
-language sql immutable parallel safe
-return (select coalesce(sum(n), 0) from unnest(samples[:bin - 1]) n);
+language plpgsql immutable parallel safe as $$
+begin
+  return (select coalesce(sum(n), 0) from unnest(samples[:bin - 1]) n);
+end $$;
 
 -- make_slice(workflow, what, days, subject, place, rank, margin): one of them, from the samples of the bins about its
 -- rank. It holds nothing where too many samples are alike; their bin is read then.

@@ -480,17 +480,20 @@ create or replace aggregate concat_samples(bigint[]) (sfunc = array_cat, stype =
 create or replace function nth_sample(sorted bigint[], others bigint[], sign int, nth bigint) returns bigint
 language plpgsql immutable parallel safe as $$
 declare
-  first   int := 1;
+  many    int := cardinality(others);
+  first   int;
   last    int := cardinality(sorted);
   middle  int;
   found   bigint;
 begin
-  if nth between 1 and last and others = '{}' then
+  if nth between 1 and last and many = 0 then
     return sorted[nth];
-  elsif nth < 1 or nth > last + sign * cardinality(others) then
+  elsif nth < 1 or nth > last + sign * many then
     return null;
   end if;
   others := array(select us from unnest(others) us order by us);
+  first := greatest(1, nth - case when sign > 0 then many else 0 end);
+  last := least(last, nth + case when sign < 0 then many else 0 end);
   while first <= last loop
     middle := (first + last) / 2;
     if width_bucket(sorted[middle], sorted) + sign * width_bucket(sorted[middle], others) >= nth then
@@ -502,7 +505,7 @@ begin
   end loop;
   if sign > 0 then
     first := 1;
-    last := cardinality(others);
+    last := many;
     while first <= last loop
       middle := (first + last) / 2;
       if width_bucket(others[middle], sorted) + width_bucket(others[middle], others) >= nth then
@@ -1140,16 +1143,19 @@ begin
 end $$;
 
 -- net_ahead(workflow, instant, only_version): the same at or after now or later, from the detail: what is dated ahead
--- are minutes at most. To start up a read of the rollup's partitions takes ten times as long.
+-- are minutes at most. To start up a read of the rollup's partitions takes ten times as long. That nothing is dated at
+-- infinity tells the planner that it is not a third of all: for as many it started workers, 16 ms.
 create or replace function net_ahead(workflow int, instant timestamptz, only_version int) returns bigint
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   return (
       select count(*) from execution
-      where workflow_id = workflow and enrolled_at >= instant and (only_version is null or version = only_version))
+      where workflow_id = workflow and enrolled_at >= instant and enrolled_at < 'infinity'
+        and (only_version is null or version = only_version))
     - (select count(*) from execution
-       where workflow_id = workflow and ended_at >= instant and (only_version is null or version = only_version));
+       where workflow_id = workflow and ended_at >= instant and ended_at < 'infinity'
+        and (only_version is null or version = only_version));
 end $$;
 
 -- net_after(workflow, grain, keys, bounds, now, only_version): the same at or after the end of a range.
