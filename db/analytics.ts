@@ -53,11 +53,9 @@ interface BucketSums extends Sums {
   newcomers: number;
 }
 
-/** What `weir.read_analytics()` and `weir.read_contacts()` answer. */
-interface Counts {
+/** What `weir.read_summary()` and `weir.read_contacts()` answer. */
+interface Answer {
   head: Head;
-  sums: BucketSums[];
-  reasons: { reason: string; count: number }[];
   goals: {
     goal_id: string;
     goal_name: string | null;
@@ -72,17 +70,64 @@ interface Counts {
     | null;
 }
 
+/** Ends by reason, of executions enrolled in a range and in the range; counted in addition, or to be taken off. */
+type ReasonFacts = [
+  sign: 1 | -1,
+  ends: [reason: string, cohortEnds: number, ends: number][],
+];
+
+/** A row of `weir.facts()`. */
+type Facts = [
+  /** Days since 1970, or a bucket's position. */
+  key: number,
+  enrolled: number,
+  trigger: number,
+  bulk: number,
+  api: number,
+  manual: number,
+  cohortCompleted: number,
+  cohortExited: number,
+  cohortConverted: number,
+  cohortSettledConverted: number,
+  completed: number,
+  exited: number,
+  converted: number,
+  /** Too large for a double, as are the next three. */
+  cohortDurationUs: string,
+  cohortConversionUs: string,
+  durationUs: string,
+  conversionUs: string,
+];
+
 /** Executions: of the range is what its buckets add up to. */
-interface ExecutionCounts extends Counts {
+interface ExecutionCounts extends Answer {
+  /** Of each day; `null` where there are parts. */
+  days: Facts[] | null;
+  /** What buckets are summed up from. */
+  parts: Facts[] | null;
+  reasons: ReasonFacts[];
   running: number;
   net_after: number;
   net_ahead: number;
 }
 
 /** Contacts, which do not add up. */
-interface ContactCounts extends Counts {
+interface ContactCounts extends Answer {
+  sums: BucketSums[];
+  reasons: { reason: string; count: number }[];
   /** Of the range; `null` where nothing happened in it. */
   whole: Sums | null;
+  /** Running at each bucket's end, or now. */
+  active: number[];
+}
+
+/** Either, added up. */
+interface Counts extends Answer {
+  /** By position; without those in which nothing happened. */
+  buckets: (BucketSums | undefined)[];
+  whole: Sums;
+  /** Most first. */
+  reasons: { reason: string; count: number }[];
   /** Running at each bucket's end, or now. */
   active: number[];
 }
@@ -111,6 +156,15 @@ const NOTHING: Sums = {
   conversion_times: 0,
   conversion_us: "0",
 };
+
+/** Its durations, in microseconds. */
+const TIMED = ["duration_us", "conversion_us"] as const;
+
+const COUNTED = Object.keys(NOTHING).filter((key) =>
+  !key.endsWith("_us")
+) as Exclude<keyof Sums, typeof TIMED[number]>[];
+
+const DAY_MS = 86_400_000;
 
 /**
  * Reads the summary and the trends of a range.
@@ -152,7 +206,7 @@ export function callAnalytics(
   const past = comparedRange(query);
   const read = query.unit === "contact"
     ? sql`weir.read_contacts`
-    : sql`weir.read_analytics`;
+    : sql`weir.read_summary`;
   return sql`${read}(${accountId}, ${workflowUuid}, ${query.start_date}::text::date,
       ${query.end_date}::text::date, ${
     query.tz ?? null
@@ -181,59 +235,151 @@ export function analyticsOf(
     );
   }
 
-  const whole = "active" in counts
-    ? counts.whole ?? NOTHING
-    : total(counts.sums);
-  const active = "active" in counts ? counts.active : activeOf(counts, now);
-  const trends = trendsOf(counts, active);
+  const added = "active" in counts
+    ? addedContacts(counts)
+    : addedExecutions(counts, query, now);
+  const trends = trendsOf(added);
   return {
     workflow_id: workflowUuid,
     as_of: counts.head.as_of,
     period: periodOf(counts.head, query),
-    summary: summaryOf(counts, whole, query, trends, now),
+    summary: summaryOf(added, query, trends, now),
     trends,
-    comparison: past && comparisonOf(counts, totalsOf(whole, query), past),
+    comparison: past && comparisonOf(added, totalsOf(added.whole, query), past),
   };
 }
 
+function addedContacts(counts: ContactCounts): Counts {
+  const buckets: Counts["buckets"] = [];
+  for (const sum of counts.sums) buckets[sum.position] = sum;
+  return { ...counts, buckets, whole: counts.whole ?? NOTHING };
+}
+
+function addedExecutions(
+  counts: ExecutionCounts,
+  { attribution }: AnalyticsQuery,
+  now: Date,
+): Counts {
+  const { days, head } = counts;
+  const firstKey = days ? Date.parse(head.dates[0]!) / DAY_MS : 0;
+  const rows = days ?? counts.parts!;
+  const byEvent = attribution === "event";
+  const buckets = bucketsOf(rows, firstKey, byEvent);
+  return {
+    ...counts,
+    buckets,
+    whole: total(buckets),
+    reasons: reasonsOf(counts.reasons, byEvent),
+    active: activeOf(counts, buckets, now),
+  };
+}
+
+function bucketsOf(
+  rows: Facts[],
+  firstKey: number,
+  byEvent: boolean,
+): Counts["buckets"] {
+  const buckets: Counts["buckets"] = [];
+  for (const row of rows) {
+    const sums = sumsOf(row, firstKey, byEvent);
+    const others = buckets[sums.position];
+    buckets[sums.position] = others ? sumOf(others, sums) : sums;
+  }
+  return buckets;
+}
+
+function sumsOf(row: Facts, firstKey: number, byEvent: boolean): BucketSums {
+  const [key, enrolled, trigger, bulk, api, manual] = row;
+  const cohortCompleted = row[6];
+  const cohortConverted = row[8];
+  return {
+    position: key - firstKey,
+    enrolled,
+    newcomers: enrolled,
+    in_progress: enrolled - cohortCompleted - row[7],
+    cohort_completed: cohortCompleted,
+    cohort_converted: cohortConverted,
+    settled_completed: cohortCompleted,
+    settled_converted: row[9],
+    completed: row[10],
+    exited: row[11],
+    converted: row[12],
+    trigger,
+    bulk,
+    api,
+    manual,
+    durations: byEvent ? row[10] : cohortCompleted,
+    duration_us: byEvent ? row[15] : row[13],
+    conversion_times: byEvent ? row[12] : cohortConverted,
+    conversion_us: byEvent ? row[16] : row[14],
+  };
+}
+
+/** Of the same bucket. */
+function sumOf(some: BucketSums, others: BucketSums): BucketSums {
+  const sum = { ...some };
+  for (const key of [...COUNTED, "newcomers"] as const) {
+    sum[key] += others[key];
+  }
+  for (const key of TIMED) {
+    sum[key] = String(BigInt(sum[key]) + BigInt(others[key]));
+  }
+  return sum;
+}
+
 /** What buckets add up to. By column, a third of the time of adding up rows. */
-function total(sums: Sums[]): Sums {
+function total(buckets: Counts["buckets"]): Sums {
   const whole = { ...NOTHING };
-  for (const key of Object.keys(NOTHING) as (keyof Sums)[]) {
-    if (key === "duration_us" || key === "conversion_us") {
-      whole[key] = sums.reduce((us, sum) => us + BigInt(sum[key]), 0n)
-        .toString();
-    } else {
-      whole[key] = sums.reduce((count, sum) => count + sum[key], 0);
-    }
+  for (const key of COUNTED) {
+    whole[key] = buckets.reduce((count, sum) => count + sum![key], 0);
+  }
+  for (const key of TIMED) {
+    whole[key] = String(
+      buckets.reduce((us, sum) => us + BigInt(sum![key]), 0n),
+    );
   }
   return whole;
 }
 
+/** Most first, then by name. */
+function reasonsOf(
+  facts: ReasonFacts[],
+  byEvent: boolean,
+): Counts["reasons"] {
+  const counts = new Map<string, number>();
+  for (const [sign, reasons] of facts) {
+    for (const [reason, cohortEnds, ends] of reasons) {
+      const count = sign * (byEvent ? ends : cohortEnds);
+      counts.set(reason, (counts.get(reason) ?? 0) + count);
+    }
+  }
+  return [...counts].map(([reason, count]) => ({ reason, count }))
+    .filter(({ count }) => count > 0)
+    .sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1));
+}
+
 /** Executions running at each bucket's end, or now. */
-function activeOf(counts: ExecutionCounts, now: Date): number[] {
-  const { head: { bounds }, sums, running, net_after, net_ahead } = counts;
-  const byPosition = new Map(sums.map((sum) => [sum.position, sum]));
+function activeOf(
+  { head: { bounds }, running, net_after, net_ahead }: ExecutionCounts,
+  buckets: Counts["buckets"],
+  now: Date,
+): number[] {
   const active: number[] = [];
   // Backwards from what runs in the end: take away what began since, add what ended.
   let atEnd = running - net_after;
   for (let i = bounds.length - 2; i >= 0; i--) {
     active[i] = bounds[i + 1]! <= now.getTime() ? atEnd : running - net_ahead;
-    const { enrolled, completed, exited } = byPosition.get(i) ?? NOTHING;
+    const { enrolled, completed, exited } = buckets[i] ?? NOTHING;
     atEnd -= enrolled - completed - exited;
   }
   return active;
 }
 
-function trendsOf(
-  { head, sums }: Counts,
-  active: number[],
-): TrendPoint[] {
+function trendsOf({ head, buckets, active }: Counts): TrendPoint[] {
   const bounds = head.bounds.map((bound) => new Date(bound).toISOString());
-  const byPosition = new Map(sums.map((sum) => [sum.position, sum]));
   let enrolled = 0;
   return head.dates.map((date, i): TrendPoint => {
-    const sum = byPosition.get(i) ?? { ...NOTHING, newcomers: 0 };
+    const sum = buckets[i] ?? { ...NOTHING, newcomers: 0 };
     enrolled += sum.newcomers;
     return {
       date,
@@ -266,11 +412,11 @@ function totalsOf(whole: Sums, { attribution }: AnalyticsQuery): Totals {
 
 function summaryOf(
   counts: Counts,
-  whole: Sums,
   query: AnalyticsQuery,
   trends: TrendPoint[],
   now: Date,
 ): Summary {
+  const { whole } = counts;
   const { enrolled, completed, converted } = totalsOf(whole, query);
   const settled = enrolled - whole.in_progress;
   const begun = counts.head.bounds.slice(0, -1)

@@ -358,7 +358,7 @@ declare
   since           timestamptz;
   until           timestamptz;
 begin
-  r := read_head(account, id, first_day, last_day, zone, 'daily', only_version, now);
+  r := read_head(account, id, first_day, last_day, zone, null, only_version, now);
   if r.workflow is null then
     return null;
   elsif not r.detail then
@@ -386,7 +386,7 @@ begin
       select coalesce(json_agg(to_json(c)), '[]') from (
         select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
           sums.left_after, sums.visits, sums.times, sums.time_us::text as time_us, p.p50, p.p95,
-          newest_with(r.workflow, 'steps', 'step_id', s.step_uuid) as step,
+          stranger(r.workflow, r.steps, s.step_uuid) as step,
           case when previous.entered is not null then json_build_object('entered', previous.entered,
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
           null as average

@@ -18,7 +18,7 @@ declare
   since   timestamptz;
   until   timestamptz;
 begin
-  r := read_head(account, id, first_day, last_day, zone, 'monthly', only_version, now);
+  r := read_head(account, id, first_day, last_day, zone, null, only_version, now);
   if r.workflow is null then
     return null;
   end if;

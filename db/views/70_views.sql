@@ -11,12 +11,15 @@ return array['workflow_headline_sums', 'workflow_day_sums', 'step_day_sums', 'ac
 drop view if exists workflow_days, step_days, action_days, workflow_headline;
 
 -- make_view(name, key, definition): a materialized view with a unique index, which REFRESH … CONCURRENTLY
--- needs. One whose definition is as it was keeps its rows.
+-- needs. One whose definition is as it was, and that of the functions it names, keeps its rows.
 create or replace function make_view(name text, key text, definition text) returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
-  sum  text := 'Definition ' || md5(key || definition);
+  sum  text := 'Definition ' || md5(key || definition || (
+    select coalesce(string_agg(pg_get_functiondef(p.oid), '' order by p.oid::regprocedure::text), '') from pg_proc p
+    where p.pronamespace = 'weir'::regnamespace and p.prokind = 'f'
+      and strpos(definition, 'weir.' || p.proname || '(') > 0));
 begin
   if to_regclass(name) is not null then
     if obj_description(to_regclass(name), 'pg_class') = sum then
@@ -43,16 +46,36 @@ create or replace function today(zone text) returns date
 language sql stable parallel safe
 return (now() at time zone zone)::date;
 
--- Days of an account's zone, all versions together. bucket: the first local date at 00:00 UTC.
+-- Days of an account's zone, all versions together. bucket: the first local date at 00:00 UTC. facts: the day as
+-- read_summary() hands it over, written once, not at every read: to write 90 days takes 0.3 ms. reasons: [[reason, ends
+-- of those enrolled, ends], …] of all these days up to and including bucket, as steps and actions are below.
 select make_view('workflow_day_sums', 'workflow_id, bucket', $$
-  select workflow_id, bucket, sum(enrolled) as enrolled, sum(enrolled_trigger) as enrolled_trigger,
-    sum(enrolled_bulk) as enrolled_bulk, sum(enrolled_api) as enrolled_api, sum(enrolled_manual) as enrolled_manual,
-    sum(cohort_completed) as cohort_completed, sum(cohort_exited) as cohort_exited,
-    sum(cohort_converted) as cohort_converted, sum(cohort_settled_converted) as cohort_settled_converted,
-    sum(completed) as completed, sum(exited) as exited, sum(converted) as converted,
-    sum(cohort_duration_us) as cohort_duration_us, sum(cohort_conversion_us) as cohort_conversion_us,
-    sum(duration_us) as duration_us, sum(conversion_us) as conversion_us
-  from weir.workflow_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket$$);
+  with day as (
+    select workflow_id, bucket, sum(enrolled) as enrolled, sum(enrolled_trigger) as enrolled_trigger,
+      sum(enrolled_bulk) as enrolled_bulk, sum(enrolled_api) as enrolled_api, sum(enrolled_manual) as enrolled_manual,
+      sum(cohort_completed) as cohort_completed, sum(cohort_exited) as cohort_exited,
+      sum(cohort_converted) as cohort_converted, sum(cohort_settled_converted) as cohort_settled_converted,
+      sum(completed) as completed, sum(exited) as exited, sum(converted) as converted,
+      sum(cohort_duration_us) as cohort_duration_us, sum(cohort_conversion_us) as cohort_conversion_us,
+      sum(duration_us) as duration_us, sum(conversion_us) as conversion_us
+    from weir.workflow_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket
+  ), reason_day as (
+    select workflow_id, bucket, reason, sum(cohort_ends) as cohort_ends, sum(ends) as ends
+    from weir.reason_rollup where grain = 'day' and bucket >= weir.first_day_key() group by workflow_id, bucket, reason
+  ), so_far as (
+    select workflow_id, bucket, reason, sum(cohort_ends) over days as cohort_ends, sum(ends) over days as ends
+    from day join (select distinct workflow_id, reason from reason_day) r using (workflow_id)
+    left join reason_day using (workflow_id, bucket, reason)
+    window days as (partition by workflow_id, reason order by bucket rows unbounded preceding)
+  ), reasons as (
+    select workflow_id, bucket, json_agg(json_build_array(reason, cohort_ends, ends)) as reasons
+    from so_far where cohort_ends is not null group by workflow_id, bucket
+  )
+  select day.*, weir.facts(weir.day_number(bucket), enrolled, enrolled_trigger, enrolled_bulk, enrolled_api,
+    enrolled_manual, cohort_completed, cohort_exited, cohort_converted, cohort_settled_converted, completed, exited,
+    converted, cohort_duration_us, cohort_conversion_us, duration_us, conversion_us) as facts,
+    coalesce(reasons, '[]') as reasons
+  from day left join reasons using (workflow_id, bucket)$$);
 
 -- Of steps and actions, sums of all days up to and including bucket: those of a range are a difference of two rows,
 -- and what a step is compared with, all days that are kept, is one. Steps have a row on each day of their workflow, and
@@ -121,18 +144,21 @@ returns timestamptz[]
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  seen     record;
-  changed  timestamptz[];
+  held_since  timestamptz;
+  changed     timestamptz[];
 begin
-  select v.revision, v.since into seen from view_revision v where v.view = name and v.workflow_id = workflow;
-  if seen.since <= (case changed_days.since when '-infinity' then changed_days.until else changed_days.since end) then
-    changed := array(
+  select v.since, array(
       select c.bucket from changed_day c
-      where c.workflow_id = workflow and c.bucket >= changed_days.since and c.bucket < changed_days.until
-        and c.revision > seen.revision order by 1);
-    if changed = '{}' or changed[1] >= seen.since then
-      return changed;
-    end if;
+      where r.revision > v.revision  -- or there is nothing to look for
+        and c.workflow_id = workflow and c.bucket >= changed_days.since and c.bucket < changed_days.until
+        and c.revision > v.revision
+      order by 1)
+  into held_since, changed
+  from view_revision v join workflow_revision r using (workflow_id) where v.view = name and v.workflow_id = workflow;
+  if held_since <= (case changed_days.since when '-infinity' then changed_days.until else changed_days.since end)
+    and (changed = '{}' or changed[1] >= held_since)
+  then
+    return changed;
   end if;
   return null;
 end $$;

@@ -9,7 +9,7 @@ do $$
 declare
   for_web  text[] := array[
     -- of an account
-    'record_events', 'put_workflow', 'workflow_head', 'read_workflow', 'workflow_listing', 'read_analytics',
+    'record_events', 'put_workflow', 'workflow_head', 'read_workflow', 'workflow_listing', 'read_summary', 'read_analytics',
     'read_contacts', 'read_funnel', 'read_contact_funnel', 'read_actions', 'ask_refresh', 'read_refresh',
     'read_access_log', 'list_access_log', 'read_distribution', 'list_executions', 'read_execution', 'erase_contact', 'read_revision',
     'read_quality', 'note_refusals', 'next_change', 'read_preferences', 'write_preferences', 'preferences_version',

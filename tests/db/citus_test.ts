@@ -195,7 +195,7 @@ const HOT = [
   "read_revision",
   "read_revisions",
   "next_change",
-  "read_analytics",
+  "read_summary",
   "read_contacts",
   "read_funnel",
   "read_contact_funnel",

@@ -37,7 +37,7 @@ const CONTACT = "contact-0";
 
 const RANGE = ["2026-06-01", "2026-06-15"] as const;
 
-/** `read_analytics()` and its like: account, workflow, range, and what they have besides. */
+/** `read_summary()` and its like: account, workflow, range, and what they have besides. */
 function read(name: string, ...rest: string[]): Call {
   return async (sql, { account, workflow }) => {
     const rows = await sql.unsafe(
@@ -52,6 +52,10 @@ function read(name: string, ...rest: string[]): Call {
 
 /** Functions that weir_web may call about an account: one that is not here fails the suite. */
 const OF_AN_ACCOUNT: Record<string, Call> = {
+  read_summary: read(
+    "read_summary",
+    ...["null", "'daily'", "'cohort'", "null", "null", "null"],
+  ),
   read_analytics: read(
     "read_analytics",
     ...["null", "'daily'", "'cohort'", "null", "null", "null"],

@@ -56,7 +56,6 @@ const GOLDEN = {
     analytics: [
       ...RUNNING,
       "goal_day by goal_day_pkey",
-      "reason_day by reason_day_pkey",
       "window_percentiles by window_percentiles_key",
       "workflow_day_sums by workflow_day_sums_key",
     ].sort(),
