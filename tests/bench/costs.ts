@@ -167,18 +167,16 @@ async function reportBytes({ sql, report }: Bench): Promise<void> {
       where relnamespace = 'weir'::regnamespace and relkind = 'r' and relname ~ ${pattern}`;
     return found.bytes;
   };
-  const [event, key, execution] = [
+  const [event, execution] = [
     await bytes("^event_\\d"),
-    await bytes("^event_key"),
     await bytes("^(execution|parked)"),
   ];
   for (
     const [name, value] of [
       ["events an execution", row.events / row.executions],
       ["an event", event / row.events],
-      ["its key", key / row.events],
       ["an execution", execution / row.executions],
-      ["all of it, an event", (event + key + execution) / row.events],
+      ["all of it, an event", (event + execution) / row.events],
     ] as const
   ) report({ name: `bytes: ${name}`, value, unit: "B" });
 }
