@@ -33,7 +33,8 @@ export interface Places {
  * - `routed`: every table that is spread is bound to one workflow by a value, so it runs whole on one node.
  * - `with local rows`: the same, beside rows of the coordinator that are sent there.
  * - `by rows`: inserts rows that come of no spread table, each where its workflow lies.
- * - `pushed down`: reads one spread table on all nodes, and puts the answers together.
+ * - `pushed down`: runs on all nodes at once, each for the workflows that it has: spread tables are joined by workflow
+ *   with each other, and else with what is the same everywhere. The answers are put together, or where they are inserted.
  * - `across`: none of these.
  * - `elsewhere`: touches nothing that is spread.
  */
@@ -76,6 +77,12 @@ interface Query {
   /** Whose workflow_id is equal to a value. */
   bound: Set<Relation>;
 }
+
+/** What may stand in a FROM that runs on every node: immutable, and a table of the same rows everywhere. */
+const SAME_EVERYWHERE = new Set(["unnest"]);
+
+const AGGREGATES =
+  /^(count|sum|min|max|(array|json|string)_agg|bool_(or|and)|histogram_sum|percentile_disc)$/;
 
 /** Every object in a tree, under the name that its kind has in it. */
 function* nodesOf(tree: Node): Generator<[string, Node]> {
@@ -138,6 +145,8 @@ export function judge(statement: Node, { spread, local }: Places): Judged {
   let writes = false;
   let touchesLocal = false;
   let insertsSubquery = false;
+  /** Whether a node cannot answer for the workflows that it has without the others. */
+  let needsOthers = false;
 
   function isSpread(table: string | null): boolean {
     return table !== null && spread.has(table);
@@ -188,7 +197,9 @@ export function judge(statement: Node, { spread, local }: Places): Judged {
 
   function readFrom(item: Node, query: Query): Relation[] {
     if (item.JoinExpr) {
-      const { larg, rarg, usingClause, quals } = item.JoinExpr;
+      const { larg, rarg, usingClause, quals, jointype } = item.JoinExpr;
+      // What is the same everywhere would be kept by every node.
+      needsOthers ||= jointype !== "JOIN_INNER";
       const left = readFrom(larg, query);
       const right = readFrom(rarg, query);
       if (
@@ -214,18 +225,55 @@ export function judge(statement: Node, { spread, local }: Places): Judged {
     };
     if (local.has(table)) touchesLocal = true;
     query.relations.push(relation);
-    if (item.RangeSubselect) read(item.RangeSubselect.subquery, query);
-    if (item.RangeFunction) readWithin(item.RangeFunction.functions, query);
+    if (item.RangeSubselect) {
+      noteMerging(item.RangeSubselect.subquery.SelectStmt);
+      read(item.RangeSubselect.subquery, query);
+    }
+    if (item.RangeFunction) {
+      needsOthers ||= [...callsOf(item.RangeFunction.functions)]
+        .some((name) => !SAME_EVERYWHERE.has(name));
+      readWithin(item.RangeFunction.functions, query);
+    }
     return [relation];
   }
 
   /** Reads the queries in an expression. */
   function readWithin(node: Node, query: Query): void {
     if (node === null || typeof node !== "object") return;
-    if (node.SubLink) read(node.SubLink.subselect, query);
+    if (node.SubLink) {
+      noteMerging(node.SubLink.subselect.SelectStmt);
+      // Beside what is the same everywhere it would be found by one node, and missed by the others.
+      needsOthers ||= !query.relations.some(({ table }) => isSpread(table));
+      read(node.SubLink.subselect, query);
+    }
     for (const [key, part] of Object.entries(node)) {
       if (key !== "subselect") readWithin(part, query);
     }
+  }
+
+  /** A subquery is pushed down if no row of it is made of rows of several workflows. */
+  function noteMerging(select: Node): void {
+    const {
+      op,
+      targetList,
+      distinctClause,
+      groupClause,
+      limitCount,
+      limitOffset,
+      withClause,
+    } = select;
+    const hasWorkflow = (list: Node) =>
+      [...nodesOf(list)].some(([, { fields }]) =>
+        fields?.at(-1).String?.sval === "workflow_id"
+      );
+    const aggregates = [...nodesOf(targetList)].some(([kind, call]) =>
+      kind === "FuncCall" &&
+      (call.over || AGGREGATES.test(call.funcname.at(-1).String.sval))
+    );
+    needsOthers ||= (op !== undefined && op !== "SETOP_NONE") ||
+      Boolean(limitCount ?? limitOffset ?? withClause) ||
+      (distinctClause !== undefined && !hasWorkflow(targetList)) ||
+      (groupClause === undefined ? aggregates : !hasWorkflow(groupClause));
   }
 
   function read(node: Node, outer: Query | null): void {
@@ -271,27 +319,41 @@ export function judge(statement: Node, { spread, local }: Places): Judged {
   /** Postgres carries a value along equal columns of one query, but not into another one. */
   function isBound(relation: Relation): boolean {
     const { same, bound } = relation.of;
-    const known = new Set(bound);
+    const known = reach(
+      bound,
+      same.filter(([a, b]) => a.of === b.of),
+    );
+    return known.has(relation);
+  }
+
+  /** Those of the same workflow, by some pairs. */
+  function reach(
+    from: Iterable<Relation>,
+    pairs: [Relation, Relation][],
+  ): Set<Relation> {
+    const known = new Set(from);
     for (let size = -1; size < known.size;) {
       size = known.size;
-      for (const [a, b] of same) {
-        if (a.of === b.of && known.has(a) !== known.has(b)) {
-          known.add(a).add(b);
-        }
+      for (const [a, b] of pairs) {
+        if (known.has(a) !== known.has(b)) known.add(a).add(b);
       }
     }
-    return known.has(relation);
+    return known;
   }
 
   const touched = queries.flatMap(({ relations }) => relations)
     .filter(({ table }) => isSpread(table));
   const free = touched.filter((relation) => !isBound(relation));
-  const alone = free.length === 1 && touched.length === 1 &&
-    "SelectStmt" in statement && free[0]!.of.outer === null && !touchesLocal;
+  const together = reach(
+    touched.slice(0, 1),
+    queries.flatMap(({ same }) => same),
+  );
+  const isPushed = !needsOthers && !touchesLocal &&
+    touched.every((relation) => together.has(relation));
   const way = touched.length === 0
     ? writes ? "by rows" : "elsewhere"
     : free.length > 0
-    ? alone ? "pushed down" : "across"
+    ? isPushed ? "pushed down" : "across"
     : touchesLocal || writes
     ? "with local rows"
     : "routed";

@@ -46,18 +46,21 @@ begin
     from (select day, day::timestamp at time zone zone as midnight from unnest(days) as day offset 0) d);
 end $$;
 
--- detail_from(): the first quarter of an hour that is kept: where the oldest partition of them begins.
+-- detail_from(): the first quarter of an hour that is kept: where the oldest partition of them begins. By name, as each
+-- fold asks, and telling the bounds of all takes half a millisecond.
 create or replace function detail_from() returns timestamptz
-language sql stable
-set search_path = weir, pg_temp
-begin atomic
-  select coalesce(min(case bound when 'MINVALUE' then '-infinity' else trim('''' from bound) end::timestamptz), 'infinity')
-  from (
-    select substring(pg_get_expr(c.relpartbound, c.oid) from '^FOR VALUES FROM \(''15min'', ([^)]+)\)') as bound
-    from pg_inherits i join pg_class c on c.oid = i.inhrelid
-    where i.inhparent = 'workflow_rollup'::regclass
-  ) part where bound is not null;
-end;
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  bounds  text;
+begin
+  select pg_get_expr(c.relpartbound, c.oid) into bounds
+  from pg_inherits i join pg_class c on c.oid = i.inhrelid
+  where i.inhparent = 'workflow_rollup'::regclass and c.relname like 'workflow\_15min\_%'
+  order by c.relname <> 'workflow_15min_history', c.relname limit 1;
+  return case when bounds is null then 'infinity' when bounds like '%MINVALUE%' then '-infinity'
+    else substring(bounds from 'FROM \(''15min'', ''([^'']+)''\)') end::timestamptz;
+end $$;
 
 -- lock_partitions(): waits for the right to change which months there are, until the transaction ends.
 create or replace function lock_partitions() returns void

@@ -11,9 +11,12 @@
 -- The steps hand each other rows in temporary tables (prefix fold_), which the session makes once.
 -- They have no statistics, and a plan made on an empty table outlives its emptiness, so nothing is
 -- left to the planner's guess: joins between them are by hash (enable_nestloop, enable_mergejoin = off), and
--- lookups of stored rows are LATERAL … OFFSET 0, which is a loop, by an index (enable_seqscan = off).
+-- lookups of stored rows are LATERAL … ORDER BY 1, which is a loop, by an index (enable_seqscan = off): a subquery that
+-- is ordered is not made a join of, and ordered it is, as its workflow is one. Keys to look up are handed over as
+-- arrays, so that no statement joins stored rows with staged ones and each can be sent to where a workflow is stored.
 -- With a plan of the first minute, 1,000 events took 1,180 ms; so they take 30.
 -- What all rows of a workflow share (its zone) is joined after they are added up: carried along, it is sorted by.
+-- Executions are ordered by the uuid first, which Postgres sorts by a third faster than by what is equal in most rows.
 
 -- lock_workflow(id): true if this transaction now holds the right to change the projections and
 -- rollups of a workflow. Never waits.
@@ -37,11 +40,16 @@ begin
   end if;
   create temp table fold_workflow (
     workflow_id int, revision bigint, zone text, goal_ends_execution boolean, conversion_window interval,
-    detail_from timestamptz, workflow_uuid uuid, windows_end timestamptz
+    detail_from timestamptz, workflow_uuid uuid
   ) on commit delete rows;
-  create temp table fold_name (  -- short ids of the steps and goals in fold_event
-    workflow_id int, subject_uuid uuid, is_step boolean, is_goal boolean, step_id int, goal_id int
+  create temp table fold_window (like histogram_window) on commit delete rows;
+  create temp table fold_slice (
+    workflow_id int, measure measure, days int, subject_id int, place smallint, first_bin smallint, last_bin smallint,
+    us_from bigint, us_until bigint
   ) on commit delete rows;
+  create temp table fold_name (workflow_id int, subject_uuid uuid, is_goal boolean) on commit delete rows;
+  create temp table fold_step_id (workflow_id int, step_uuid uuid, step_id int) on commit delete rows;
+  create temp table fold_goal_id (workflow_id int, goal_uuid uuid, goal_id int) on commit delete rows;
   create temp table fold_event (like event, accepted_at timestamptz) on commit delete rows;
   create temp table fold_execution (like execution, is_stored boolean) on commit delete rows;  -- as stored
   create temp table fold_goal (like execution_goal) on commit delete rows;  -- merged, derived as stored
@@ -56,6 +64,7 @@ begin
     add was_enrolled_at timestamptz, add was_ended_at timestamptz, add was_converted_at timestamptz,
     add was_version int, add was_left_after int, add was_status execution_status,
     add was_source enrollment_source, add was_end_reason text;
+  create temp table fold_stored_step (like execution_step) on commit delete rows;
   create temp table fold_step (
     like execution_step,
     was_visits int, was_entered_at timestamptz, was_completed_at timestamptz,
@@ -64,7 +73,7 @@ begin
   create temp table fold_left (workflow_id int, execution_id uuid, step_id int) on commit delete rows;
   create temp table fold_action (
     workflow_id int, version int, step_id int, occurred_at timestamptz, duration_us bigint,
-    succeeded boolean, sign int
+    succeeded boolean, sign int, event_id text collate "C"
   ) on commit delete rows;
   create temp table fold_sample (
     workflow_id int, measure measure, at timestamptz, subject_id int, version int, us bigint, sign int
@@ -90,11 +99,12 @@ declare
   hop      int;
   many     int := greatest(1, events_max / 4);  -- a round of others is then not long either
   waiting  int;
+  last     bigint;
   large    int;
   passed   int := 0;
   total    int := 0;
   claimed  int[] := '{}';
-  share    int;
+  lasts    bigint[] := '{}';  -- up to where of each
   folded   int := 0;
   failure  text;
 begin
@@ -111,11 +121,13 @@ begin
       continue;
     end if;
     exit when hop is null or (wrapped and hop > start);
-    waiting := (select count(*) from (select from event_queue q where q.workflow_id = hop limit many) w);
+    select count(*), max(queue_id) into waiting, last
+    from (select q.queue_id from event_queue q where q.workflow_id = hop order by q.queue_id limit many) w;
     if waiting = many and large is not null then
       passed := passed + 1;
     elsif lock_workflow(hop) then
       claimed := claimed || hop;
+      lasts := lasts || last;
       total := total + waiting;
       large := case when waiting = many then hop else large end;
     end if;
@@ -126,9 +138,13 @@ begin
     return 0;
   end if;
 
-  share := case when cardinality(claimed) = 1 then events_max else many end;
+  if claimed = array[large] then
+    lasts := array(
+      select max(queue_id)
+      from (select q.queue_id from event_queue q where q.workflow_id = large order by q.queue_id limit events_max) w);
+  end if;
   begin
-    return fold_claimed(claimed, share);
+    return fold_claimed(claimed, lasts);
   exception when others then
     if cardinality(claimed) = 1 then
       raise;
@@ -136,13 +152,13 @@ begin
   end;
   -- One of them cannot be folded: each by itself, so that only that one waits. What failed has
   -- taken back what it staged; what went well has to be cleared for the next.
-  foreach hop in array claimed loop
+  for i in 1 .. cardinality(claimed) loop
     begin
-      folded := folded + fold_claimed(array[hop], share);
-      truncate fold_workflow, fold_event, fold_name, fold_execution, fold_goal, fold_state, fold_step,
-        fold_left, fold_action, fold_sample;
+      folded := folded + fold_claimed(claimed[i:i], lasts[i:i]);
+      truncate fold_workflow, fold_window, fold_slice, fold_event, fold_name, fold_step_id, fold_goal_id, fold_execution, fold_goal,
+        fold_state, fold_stored_step, fold_step, fold_left, fold_action, fold_sample;
     exception when others then
-      failure := format('Cannot fold workflow %s: %s', hop, sqlerrm);
+      failure := format('Cannot fold workflow %s: %s', claimed[i], sqlerrm);
       raise warning '%', failure;
     end;
   end loop;
@@ -152,52 +168,81 @@ begin
   return folded;
 end $$;
 
--- fold_claimed(ids, share): folds up to share events of each workflow, which this transaction has locked.
-create or replace function fold_claimed(ids int[], share int) returns int
+-- fold_claimed(ids, lasts): folds the events of each workflow, which this transaction has locked, up to the queue_id that
+-- stands beside it.
+drop function if exists fold_claimed(int[], int);
+create or replace function fold_claimed(ids int[], lasts bigint[]) returns int
 language plpgsql
 set work_mem = '64MB'  -- a batch sorts and hashes in memory
 set search_path = weir, pg_temp as $$
 declare
-  taken   tid[];
-  folded  int;
+  folded  int := take_events(ids, lasts);
 begin
-  taken := array(
-    select oldest.ctid
-    from unnest(ids) as w(workflow_id) cross join lateral (
-      select q.ctid from event_queue q where q.workflow_id = w.workflow_id
-      order by q.queue_id limit share
-    ) oldest
-  );
-  -- Two statements, as rows that a DELETE returns are put down once more on their way. Nobody else changes those
-  -- of a workflow that is locked.
+  if folded > 0 then
+    perform stage_workflows((select array_agg(distinct workflow_id) from fold_event));
+    perform stage_executions();
+    perform fold_staged();
+    perform count_late();
+    perform count_conflicts();
+    perform announce_revisions();
+  end if;
+  return folded;
+end $$;
+
+-- take_events(ids, lasts): moves events from the queue to fold_event; returns how many. One statement, as between two
+-- others would become visible and be deleted unread.
+-- The queue is looked up, not joined: with other scans off, no plan is left but a bitmap of each workflow's rows.
+create or replace function take_events(ids int[], lasts bigint[]) returns int
+language plpgsql
+set search_path = weir, pg_temp
+set enable_nestloop = on
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_indexscan = off as $$
+declare
+  taken  int;
+begin
+  with taken as (
+    delete from event_queue q using unnest(ids, lasts) as claimed(workflow_id, last)
+    where q.workflow_id = claimed.workflow_id and q.queue_id <= claimed.last
+    returning q.workflow_id, q.execution_id, q.occurred_at, q.sequence, q.duration_us, q.version,
+      q.type, q.source, q.subject_uuid, q.succeeded, q.event_id, q.contact_id, q.reason, q.accepted_at
+  )
   insert into fold_event (workflow_id, execution_id, occurred_at, sequence, duration_us, version,
     type, source, subject_uuid, succeeded, event_id, contact_id, reason, accepted_at)
-  select workflow_id, execution_id, occurred_at, sequence, duration_us, version,
-    type, source, subject_uuid, succeeded, event_id, contact_id, reason, accepted_at
-  from event_queue where ctid = any (taken);
-  delete from event_queue where ctid = any (taken);
-  get diagnostics folded = row_count;
-  if folded = 0 then
-    return 0;
-  end if;
+  select * from taken;
+  get diagnostics taken = row_count;
+  return taken;
+end $$;
 
-  perform stage_workflows((select array_agg(distinct workflow_id) from fold_event));
+-- stage_executions(): every execution that the batch touches, as it is stored, in fold_execution.
+create or replace function stage_executions() returns void
+language plpgsql
+set search_path = weir, pg_temp
+set enable_nestloop = off
+set enable_mergejoin = off
+set enable_seqscan = off as $$
+declare
+  workflows   int[];
+  executions  uuid[];
+begin
+  select array_agg(workflow_id), array_agg(execution_id) into workflows, executions
+  from (select distinct workflow_id, execution_id from fold_event order by 2, 1) touched;
 
   insert into fold_execution
-  select touched.workflow_id, touched.execution_id, e.enrolled_at, e.enrolled_sequence,
-    e.stopped_at, e.stopped_sequence, e.ended_at, e.converted_at, e.version, e.left_after, e.status,
-    e.source, e.enrolled_event, e.stopped_event, e.contact_id, e.stop_reason, e.end_reason, e.workflow_id is not null
-  from (select distinct workflow_id, execution_id from fold_event order by 1, 2) touched
-  left join lateral (
-    select * from execution
-    where workflow_id = touched.workflow_id and execution_id = touched.execution_id offset 0
-  ) e on true;
+  select stored.*, true
+  from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) touched cross join lateral (
+    select * from execution e
+    where e.workflow_id = touched.workflow_id and e.execution_id = touched.execution_id order by 1
+  ) stored;
 
-  perform fold_staged();
-  perform count_late();
-  perform count_conflicts();
-  perform announce_revisions();
-  return folded;
+  insert into fold_execution (workflow_id, execution_id, is_stored)
+  select workflow_id, execution_id, false
+  from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) touched
+  where not exists (
+    select from fold_execution stored
+    where stored.workflow_id = touched.workflow_id and stored.execution_id = touched.execution_id);
 end $$;
 
 -- count_late(): events of the batch that were accepted more than an hour after they happened.
@@ -271,7 +316,7 @@ begin
     perform fold_staged();
     exit when chunk < 20000;
     last := (select max(execution_id::text)::uuid from fold_execution);
-    truncate fold_execution, fold_goal, fold_state, fold_step, fold_left, fold_action, fold_sample;
+    truncate fold_execution, fold_goal, fold_state, fold_stored_step, fold_step, fold_left, fold_action, fold_sample;
   end loop;
   perform announce_revisions();
   perform ring_fold();
@@ -299,12 +344,15 @@ begin
   )
   insert into fold_workflow
   select next.workflow_id, next.revision, w.time_zone, w.goal_ends_execution,
-    w.conversion_window_us * interval '1 microsecond', (select detail_from()), w.workflow_uuid,
-    (select last_day from histogram_window where workflow_id = next.workflow_id)
+    w.conversion_window_us * interval '1 microsecond', (select detail_from()), w.workflow_uuid
   from next cross join lateral (
     select known.*, a.time_zone from workflow known join account a using (account_id)
     where known.workflow_id = next.workflow_id offset 0
   ) w;
+  insert into fold_window select h.* from histogram_window h where h.workflow_id = any (ids);
+  insert into fold_slice
+  select s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.first_bin, s.last_bin, s.us_from, s.us_until
+  from window_slice s where s.workflow_id = any (ids);
 end $$;
 
 -- announce_revisions(): rings 'workflow_analytics' with the id of each workflow that changed: a doorbell, whoever
@@ -340,51 +388,70 @@ begin
   perform count_samples();
 end $$;
 
--- fold_names(): short ids for steps and goals, made for those met for the first time. Stages fold_name.
+-- fold_names(): short ids for the steps and goals in fold_event, made for those met for the first time. Stages
+-- fold_step_id and fold_goal_id.
 create or replace function fold_names() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
+declare
+  workflows  int[];
+  uuids      uuid[];
 begin
-  insert into fold_name (workflow_id, subject_uuid, is_step, is_goal)
-  select workflow_id, subject_uuid, bool_or(type <> 'goal.achieved'), bool_or(type = 'goal.achieved')
-  from fold_event where subject_uuid is not null group by workflow_id, subject_uuid;
+  insert into fold_name
+  select distinct workflow_id, subject_uuid, type = 'goal.achieved' from fold_event where subject_uuid is not null;
 
-  insert into step (workflow_id, step_uuid)
-  select workflow_id, subject_uuid from fold_name met
-  where is_step and not exists (
-    select from step s where s.workflow_id = met.workflow_id and s.step_uuid = met.subject_uuid offset 0);
+  select array_agg(workflow_id), array_agg(subject_uuid) into workflows, uuids from fold_name where not is_goal;
+  insert into fold_step_id
+  select known.* from (select unnest(workflows) as workflow_id, unnest(uuids) as step_uuid) met cross join lateral (
+    select s.workflow_id, s.step_uuid, s.step_id from step s
+    where s.workflow_id = met.workflow_id and s.step_uuid = met.step_uuid order by 1
+  ) known;
+  with made as (
+    insert into step (workflow_id, step_uuid)
+    select * from unnest(workflows, uuids) except select workflow_id, step_uuid from fold_step_id
+    returning workflow_id, step_uuid, step_id
+  )
+  insert into fold_step_id select * from made;
 
-  insert into goal (workflow_id, goal_uuid)
-  select workflow_id, subject_uuid from fold_name met
-  where is_goal and not exists (
-    select from goal g where g.workflow_id = met.workflow_id and g.goal_uuid = met.subject_uuid offset 0);
-
-  update fold_name met set
-    step_id = (select s.step_id from step s where s.workflow_id = met.workflow_id and s.step_uuid = met.subject_uuid),
-    goal_id = (select g.goal_id from goal g where g.workflow_id = met.workflow_id and g.goal_uuid = met.subject_uuid);
+  select array_agg(workflow_id), array_agg(subject_uuid) into workflows, uuids from fold_name where is_goal;
+  insert into fold_goal_id
+  select known.* from (select unnest(workflows) as workflow_id, unnest(uuids) as goal_uuid) met cross join lateral (
+    select g.workflow_id, g.goal_uuid, g.goal_id from goal g
+    where g.workflow_id = met.workflow_id and g.goal_uuid = met.goal_uuid order by 1
+  ) known;
+  with made as (
+    insert into goal (workflow_id, goal_uuid)
+    select * from unnest(workflows, uuids) except select workflow_id, goal_uuid from fold_goal_id
+    returning workflow_id, goal_uuid, goal_id
+  )
+  insert into fold_goal_id select * from made;
 end $$;
 
 -- fold_goals(): merges goals, then stages all goals of the touched executions in fold_goal.
 create or replace function fold_goals() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
+declare
+  workflows   int[];
+  executions  uuid[];
 begin
   insert into execution_goal as stored (workflow_id, execution_id, goal_id, occurred_at, sequence, event_id)
-  select distinct on (e.workflow_id, execution_id, goal_id)
+  select distinct on (execution_id, e.workflow_id, goal_id)
     e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
-  from fold_event e join fold_name g on g.workflow_id = e.workflow_id and g.subject_uuid = e.subject_uuid
+  from fold_event e join fold_goal_id g on g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid
   where e.type = 'goal.achieved'
-  order by e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
+  order by execution_id, e.workflow_id, goal_id, occurred_at, sequence, event_id
   on conflict (workflow_id, execution_id, goal_id) do update set
     occurred_at = excluded.occurred_at, sequence = excluded.sequence, event_id = excluded.event_id
   where (excluded.occurred_at, excluded.sequence, excluded.event_id)
       < (stored.occurred_at, stored.sequence, stored.event_id);
 
+  select array_agg(workflow_id), array_agg(execution_id) into workflows, executions from fold_execution;
   insert into fold_goal
-  select g.* from fold_execution x cross join lateral (
-    select * from execution_goal
-    where workflow_id = x.workflow_id and execution_id = x.execution_id offset 0
-  ) g;
+  select stored.* from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) touched cross join lateral (
+    select * from execution_goal g
+    where g.workflow_id = touched.workflow_id and g.execution_id = touched.execution_id order by 1
+  ) stored;
 end $$;
 
 -- fold_states(): what each touched execution is now, by section 2 of the rules of events:
@@ -416,11 +483,11 @@ begin
       stopped_at, stopped_sequence, stopped_event, null, null, null, stop_reason
     from fold_execution where stopped_at is not null
   ), earliest as (
-    select distinct on (workflow_id, execution_id, enrols) * from fact
-    order by workflow_id, execution_id, enrols, occurred_at, sequence, event_id
+    select distinct on (execution_id, workflow_id, enrols) * from fact
+    order by execution_id, workflow_id, enrols, occurred_at, sequence, event_id
   ), first_goal as (
-    select distinct on (workflow_id, execution_id) * from fold_goal
-    order by workflow_id, execution_id, occurred_at, sequence, event_id
+    select distinct on (execution_id, workflow_id) * from fold_goal
+    order by execution_id, workflow_id, occurred_at, sequence, event_id
   )
   select b.workflow_id, b.execution_id,
     enrolment.occurred_at, enrolment.sequence, enrolment.event_id,
@@ -483,35 +550,45 @@ end $$;
 create or replace function fold_steps() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
+declare
+  workflows   int[];
+  executions  uuid[];
+  steps       int[];
 begin
+  select array_agg(workflow_id), array_agg(execution_id) into workflows, executions
+  from (select workflow_id, execution_id from fold_state where whole order by 2, 1) changed;
+  insert into fold_stored_step
+  select stored.* from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) changed cross join lateral (
+    select * from execution_step s
+    where s.workflow_id = changed.workflow_id and s.execution_id = changed.execution_id order by 1
+  ) stored;
+
+  select array_agg(workflow_id), array_agg(execution_id), array_agg(step_id) into workflows, executions, steps
+  from (
+    select distinct e.workflow_id, e.execution_id, s.step_id
+    from fold_state x
+    join fold_event e on e.workflow_id = x.workflow_id and e.execution_id = x.execution_id
+    join fold_step_id s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    where not x.whole and e.type in ('step.entered', 'step.completed') order by 2, 1, 3
+  ) met;
+  insert into fold_stored_step
+  select stored.* from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id, unnest(steps) as step_id) met cross join lateral (
+    select * from execution_step s
+    where s.workflow_id = met.workflow_id and s.execution_id = met.execution_id and s.step_id = met.step_id order by 1
+  ) stored;
+
   with arrived as materialized (
     select e.workflow_id, e.execution_id, s.step_id, e.type = 'step.completed' as completes,
       e.occurred_at, e.sequence, e.event_id
-    from fold_event e join fold_name s on s.workflow_id = e.workflow_id and s.subject_uuid = e.subject_uuid
+    from fold_event e join fold_step_id s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
     where e.type in ('step.entered', 'step.completed')
-  ), stored as materialized (
-    select s.* from (
-      select workflow_id, execution_id from fold_state where whole order by 1, 2
-    ) x cross join lateral (
-      select * from execution_step
-      where workflow_id = x.workflow_id and execution_id = x.execution_id offset 0
-    ) s
-    union all
-    select s.* from (
-      select distinct workflow_id, execution_id, step_id
-      from arrived join fold_state x using (workflow_id, execution_id)
-      where not x.whole order by 1, 2, 3
-    ) a cross join lateral (
-      select * from execution_step
-      where workflow_id = a.workflow_id and execution_id = a.execution_id and step_id = a.step_id offset 0
-    ) s
   ), completion as (
-    select distinct on (workflow_id, execution_id, step_id) * from (
+    select distinct on (execution_id, workflow_id, step_id) * from (
       select workflow_id, execution_id, step_id, occurred_at, sequence, event_id from arrived where completes
       union all
       select workflow_id, execution_id, step_id, completed_at, completed_sequence, completed_event
-      from stored where completed_at is not null
-    ) c order by workflow_id, execution_id, step_id, occurred_at, sequence, event_id
+      from fold_stored_step where completed_at is not null
+    ) c order by execution_id, workflow_id, step_id, occurred_at, sequence, event_id
   ), piece as (
     select workflow_id, execution_id, step_id, true as arrived, (not completes)::int as visits,
       case when not completes then occurred_at end as entered_at,
@@ -524,7 +601,7 @@ begin
     union all
     select workflow_id, execution_id, step_id, false, visits, entered_at, null, null, null,
       visits, entered_at, completed_at
-    from stored
+    from fold_stored_step
   )
   insert into fold_step (workflow_id, execution_id, step_id, arrived, visits, entered_at,
     completed_at, completed_sequence, completed_event, was_visits, was_entered_at, was_completed_at)
@@ -534,13 +611,13 @@ begin
   from piece group by workflow_id, execution_id, step_id;
 
   insert into fold_left
-  select distinct on (s.workflow_id, s.execution_id) s.workflow_id, s.execution_id, s.step_id
+  select distinct on (s.execution_id, s.workflow_id) s.workflow_id, s.execution_id, s.step_id
   from fold_step s join fold_state x using (workflow_id, execution_id)
   where x.status in ('exited', 'error') and not exists (
     select from fold_step still_open
     where still_open.workflow_id = s.workflow_id and still_open.execution_id = s.execution_id
       and still_open.completed_at is null)
-  order by s.workflow_id, s.execution_id,
+  order by s.execution_id, s.workflow_id,
     s.completed_at desc, s.completed_sequence desc, s.completed_event desc;
 end $$;
 
@@ -548,18 +625,27 @@ end $$;
 create or replace function fold_store() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
+declare
+  workflows  int[];
+  contacts   text[];
+  often      boolean[];
 begin
-  -- Before they are stored, so that of most nothing is found.
-  insert into returning_contact (workflow_id, contact_id)
-  select workflow_id, contact_id
+  select array_agg(workflow_id), array_agg(contact_id), array_agg(executions > 1) into workflows, contacts, often
   from (
     select workflow_id, contact_id, count(*) as executions
     from fold_state where has_new_contact
     group by workflow_id, contact_id order by 1, 2
-  ) comer
-  where executions > 1 or exists (
-    select from execution e
-    where e.workflow_id = comer.workflow_id and e.contact_id = comer.contact_id offset 0)
+  ) comer;
+  insert into returning_contact (workflow_id, contact_id)
+  select workflow_id, contact_id from (select unnest(workflows) as workflow_id, unnest(contacts) as contact_id, unnest(often) as came_often) comer
+  where came_often
+  on conflict do nothing;
+  -- Before they are stored, so that of most nothing is found. Distinct, as one execution is enough.
+  insert into returning_contact (workflow_id, contact_id)
+  select known.* from (select unnest(workflows) as workflow_id, unnest(contacts) as contact_id) comer cross join lateral (
+    select distinct e.workflow_id, e.contact_id from execution e
+    where e.workflow_id = comer.workflow_id and e.contact_id = comer.contact_id
+  ) known
   on conflict do nothing;
 
   -- Most are new, and need not be asked for as those are that may be there.
@@ -571,7 +657,7 @@ begin
     status, ended_at, end_reason, converted_at, l.step_id
   from fold_state left join fold_left l using (workflow_id, execution_id)
   where not is_stored and has_changed
-  order by workflow_id, execution_id;
+  order by execution_id, workflow_id;
 
   insert into execution (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
     contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
@@ -581,7 +667,7 @@ begin
     status, ended_at, end_reason, converted_at, l.step_id
   from fold_state left join fold_left l using (workflow_id, execution_id)
   where is_stored and (has_changed or was_left_after is distinct from l.step_id)
-  order by workflow_id, execution_id
+  order by execution_id, workflow_id
   on conflict (workflow_id, execution_id) do update set
     enrolled_at = excluded.enrolled_at, enrolled_sequence = excluded.enrolled_sequence,
     enrolled_event = excluded.enrolled_event, contact_id = excluded.contact_id,
@@ -597,7 +683,7 @@ begin
     s.completed_at, s.completed_sequence, s.completed_event, x.enrolled_at
   from fold_step s join fold_state x using (workflow_id, execution_id)
   where s.was_visits is null
-  order by workflow_id, execution_id, step_id;
+  order by execution_id, workflow_id, step_id;
 
   insert into execution_step (workflow_id, execution_id, step_id, visits, entered_at,
     completed_at, completed_sequence, completed_event, enrolled_at)
@@ -605,7 +691,7 @@ begin
     s.completed_at, s.completed_sequence, s.completed_event, x.enrolled_at
   from fold_step s join fold_state x using (workflow_id, execution_id)
   where s.was_visits is not null and (s.arrived or x.was_enrolled_at is distinct from x.enrolled_at)
-  order by workflow_id, execution_id, step_id
+  order by execution_id, workflow_id, step_id
   on conflict (workflow_id, execution_id, step_id) do update set
     visits = excluded.visits, entered_at = excluded.entered_at, completed_at = excluded.completed_at,
     completed_sequence = excluded.completed_sequence, completed_event = excluded.completed_event,
@@ -754,7 +840,7 @@ begin
     select workflow_id, execution_id, goal_id, occurred_at, sequence, event_id, achieved_at, is_conversion
     from judged
     where (was_achieved_at, was_conversion) is distinct from (achieved_at, is_conversion)
-    order by workflow_id, execution_id, goal_id
+    order by execution_id, workflow_id, goal_id
     on conflict (workflow_id, execution_id, goal_id) do update set
       achieved_at = excluded.achieved_at, is_conversion = excluded.is_conversion
   )
@@ -855,56 +941,92 @@ begin
   on conflict (workflow_id, bucket) do update set revision = excluded.revision where d.revision < excluded.revision;
 end $$;
 
--- count_actions(): the difference in action_rollup, and samples of durations. Actions of executions
--- that are not enrolled yet are parked. Where an earlier enrolment changed the version of an
--- execution, what its actions counted moves along; that is read from event (rare).
-create or replace function count_actions() returns void
+-- stage_actions(): in fold_action, what actions count that count now and did not: those of the batch, and parked ones
+-- of executions that are enrolled with it. Those of the batch that are not enrolled yet are parked.
+create or replace function stage_actions() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
+declare
+  workflows   int[];
+  executions  uuid[];
+  begun       record;
 begin
   with arrived as materialized (
     select e.workflow_id, e.execution_id, s.step_id, e.occurred_at, e.duration_us, e.succeeded,
       x.version, x.enrolled_at is not null as counts
     from fold_event e
-    join fold_name s on s.workflow_id = e.workflow_id and s.subject_uuid = e.subject_uuid
+    join fold_step_id s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
     join fold_state x on x.workflow_id = e.workflow_id and x.execution_id = e.execution_id
     where e.type = 'action.executed'
   ), parked as (
     insert into parked_action (workflow_id, execution_id, step_id, occurred_at, duration_us, succeeded)
     select workflow_id, execution_id, step_id, occurred_at, duration_us, succeeded
     from arrived where not counts
-  ), unparked as (
-    delete from parked_action where ctid = any (array(
-      select p.ctid from fold_state x cross join lateral (
-        select ctid from parked_action
-        where workflow_id = x.workflow_id and execution_id = x.execution_id offset 0
-      ) p
-      where x.was_enrolled_at is null and x.enrolled_at is not null
-    )) returning *
   )
   insert into fold_action (workflow_id, version, step_id, occurred_at, duration_us, succeeded, sign)
-  select workflow_id, version, step_id, occurred_at, duration_us, succeeded, 1 from arrived where counts
-  union all
-  select p.workflow_id, x.version, p.step_id, p.occurred_at, p.duration_us, p.succeeded, 1
-  from unparked p join fold_state x using (workflow_id, execution_id);
+  select workflow_id, version, step_id, occurred_at, duration_us, succeeded, 1 from arrived where counts;
 
-  if exists (select from fold_state where was_version <> version) then
+  select array_agg(workflow_id), array_agg(execution_id) into workflows, executions
+  from fold_state where was_enrolled_at is null and enrolled_at is not null;
+  for begun in
+    select parked.workflow_id, array_agg(parked.execution_id) as executions
+    from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) x cross join lateral (
+      select distinct p.workflow_id, p.execution_id from parked_action p
+      where p.workflow_id = x.workflow_id and p.execution_id = x.execution_id
+    ) parked
+    group by parked.workflow_id
+  loop
+    with unparked as (
+      delete from parked_action p
+      where p.workflow_id = begun.workflow_id and p.execution_id = any (begun.executions)
+      returning p.*
+    )
     insert into fold_action (workflow_id, version, step_id, occurred_at, duration_us, succeeded, sign)
-    select x.workflow_id, move.version, s.step_id, e.occurred_at, e.duration_us, e.succeeded, move.sign
-    from fold_state x
-    cross join lateral (
-      select * from event
-      where workflow_id = x.workflow_id and execution_id = x.execution_id
-        and type = 'action.executed' offset 0
-    ) e
-    cross join lateral (
-      select * from step where workflow_id = e.workflow_id and step_uuid = e.subject_uuid offset 0
-    ) s
-    cross join lateral (values (-1, x.was_version), (1, x.version)) as move(sign, version)
-    where x.was_version <> x.version
-      and not exists (select from fold_event f where f.workflow_id = e.workflow_id and f.event_id = e.event_id)
-      and not exists (select from event_queue q where q.workflow_id = e.workflow_id and q.event_id = e.event_id);
+    select p.workflow_id, x.version, p.step_id, p.occurred_at, p.duration_us, p.succeeded, 1
+    from unparked p join fold_state x using (workflow_id, execution_id);
+  end loop;
+end $$;
+
+-- move_actions(): in fold_action, what actions of executions count whose version an earlier enrolment changed, once more
+-- as it counted, less, and once as it counts now. They are read from event (rare).
+create or replace function move_actions() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  workflows   int[];
+  executions  uuid[];
+  versions    int[];
+  signs       int[];
+begin
+  select array_agg(workflow_id), array_agg(execution_id), array_agg(counted.version), array_agg(counted.sign)
+  into workflows, executions, versions, signs
+  from fold_state x cross join lateral (values (-1, x.was_version), (1, x.version)) as counted(sign, version)
+  where x.was_version <> x.version;
+  if workflows is null then
+    return;
   end if;
+  insert into fold_action (workflow_id, version, step_id, occurred_at, duration_us, succeeded, sign, event_id)
+  select acted.workflow_id, x.version, acted.step_id, acted.occurred_at, acted.duration_us, acted.succeeded, x.sign,
+    acted.event_id
+  from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id, unnest(versions) as version, unnest(signs) as sign) x
+  cross join lateral (
+    select e.workflow_id, s.step_id, e.occurred_at, e.duration_us, e.succeeded, e.event_id
+    from event e join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
+    where e.workflow_id = x.workflow_id and e.execution_id = x.execution_id and e.type = 'action.executed'
+      and not exists (select from event_queue q where q.workflow_id = e.workflow_id and q.event_id = e.event_id)
+    order by 1
+  ) acted;
+  -- Those of the batch counted as nothing before.
+  delete from fold_action a using fold_event e where e.workflow_id = a.workflow_id and e.event_id = a.event_id;
+end $$;
+
+-- count_actions(): the difference in action_rollup, and samples of durations.
+create or replace function count_actions() returns void
+language plpgsql
+set search_path = weir, pg_temp as $$
+begin
+  perform stage_actions();
+  perform move_actions();
 
   insert into fold_sample
   select workflow_id, 'action_duration', occurred_at, step_id, version, duration_us, sign from fold_action;
@@ -951,16 +1073,14 @@ begin
   ), windows as (
     insert into window_histogram as h (workflow_id, measure, days, subject_id, samples)
     select workflow_id, measure, days, subject_id, histogram_of(array_agg(bin), array_agg(counted.samples))
-    from counted join fold_workflow using (workflow_id) cross join unnest(window_days()) as days
-    where day > windows_end - days * interval '24 hours' and day <= windows_end
+    from counted join fold_window using (workflow_id) cross join unnest(window_days()) as days
+    where day > last_day - days * interval '24 hours' and day <= last_day
     group by workflow_id, measure, days, subject_id order by 1, 2, 3, 4
     on conflict (workflow_id, measure, days, subject_id) do update set
       samples = histogram_add(h.samples, excluded.samples)
   ), slice as materialized (
-    select s.workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until,
-      f.windows_end - days * interval '24 hours' as day_before, f.windows_end
-    from window_slice s join fold_workflow f using (workflow_id)
-    where s.workflow_id = any (array(select workflow_id from fold_workflow))  -- the others' are not looked at
+    select s.*, w.last_day - days * interval '24 hours' as day_before, w.last_day
+    from fold_slice s join fold_window w using (workflow_id)
   ), sliced as (
     insert into window_slice as s (workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from,
       us_until, below, samples)
@@ -974,9 +1094,9 @@ begin
       join (select *, generate_series(first_bin::int, last_bin) as bin from slice) s on s.workflow_id = x.workflow_id
         and s.measure = x.measure and s.subject_id = x.subject_id and s.bin = histogram_bin(x.us)
       join day_of d on d.workflow_id = x.workflow_id and d.quarter = bucket_15min(x.at)
-      where x.us <= s.us_until and d.day > s.day_before and d.day <= s.windows_end
+      where x.us <= s.us_until and d.day > s.day_before and d.day <= s.last_day
       group by s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.first_bin, s.last_bin, s.us_from, s.us_until,
-        s.day_before, s.windows_end, s.bin, x.us
+        s.day_before, s.last_day, s.bin, x.us
       having sum(x.sign) <> 0
     ) changed
     group by workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until
@@ -986,9 +1106,8 @@ begin
       samples = case when excluded.samples = '{}' then s.samples else sorted_change(s.samples, excluded.samples) end
   ), edge_of as materialized (
     select d.workflow_id, d.quarter, w.sliced
-    from day_of d join fold_workflow f using (workflow_id) join histogram_window w using (workflow_id)
-    where w.workflow_id = any (array(select workflow_id from fold_workflow)) and w.sliced <> '{}'
-      and d.day = any (edge_days(f.windows_end))
+    from day_of d join fold_window w using (workflow_id)
+    where w.sliced <> '{}' and d.day = any (edge_days(w.last_day))
   ), edge as (
     insert into window_edge as e (workflow_id, measure, quarter, subject_id, samples)
     select workflow_id, measure, quarter, subject_id, sample_changes(array_agg(us), array_agg(sign))

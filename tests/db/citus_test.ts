@@ -185,6 +185,68 @@ dbTest(
   },
 );
 
+/** Statements, and in which way they run: the rules that the test below goes by. */
+const WAYS: [Way, string][] = [
+  ["routed", "select * from execution where workflow_id = $1 limit 1"],
+  ["across", "select * from execution e join step s using (step_id)"],
+  [
+    "pushed down",
+    "select * from execution e join step s on s.workflow_id = e.workflow_id",
+  ],
+  [
+    "pushed down",
+    `insert into staged select e.* from (select unnest($1) as workflow_id) wanted
+     cross join lateral (select * from execution e where e.workflow_id = wanted.workflow_id order by 1) e`,
+  ],
+  [
+    "pushed down",
+    "delete from step s using unnest($1) as gone(workflow_id) where s.workflow_id = gone.workflow_id",
+  ],
+  [
+    "across",
+    "select * from staged join execution e on e.workflow_id = staged.workflow_id",
+  ],
+  ...[
+    "select * from execution e where e.workflow_id = wanted.workflow_id offset 0",
+    "select * from execution e where e.workflow_id = wanted.workflow_id limit 1",
+    "select count(*) as n from execution e where e.workflow_id = wanted.workflow_id",
+    "select distinct e.step_id from execution e where e.workflow_id = wanted.workflow_id",
+  ].map((subquery): [Way, string] => [
+    "across",
+    `select found.* from unnest($1) as wanted(workflow_id) cross join lateral (${subquery}) found`,
+  ]),
+  [
+    "across",
+    "select * from unnest($1) as w(workflow_id) left join execution e on e.workflow_id = w.workflow_id",
+  ],
+  [
+    "across",
+    "select * from unnest($1) as w(workflow_id) where exists (select from step s where s.workflow_id = w.workflow_id)",
+  ],
+  [
+    "across",
+    "select * from made($1) as w join step s on s.workflow_id = w.workflow_id",
+  ],
+  ["by rows", "insert into step select * from staged"],
+];
+
+Deno.test("judge() tells what Citus runs on each node from what it refuses", () => {
+  const places = {
+    spread: new Set(["execution", "step"]),
+    local: new Set(["staged"]),
+  };
+  for (const [way, source] of WAYS) {
+    const [statement] = statementsOf({
+      name: "",
+      language: "sql",
+      definition: "",
+      body: null,
+      source,
+    }, []);
+    strictEqual(judge(statement, places).way, way, source);
+  }
+});
+
 /** What producers and readers of one workflow wait for, and the fold: the functions that are called for it. */
 const HOT = [
   "record_events",
@@ -210,13 +272,9 @@ const HOT = [
 /** What goes over several workflows, and so over nodes: jobs, health, erasing, and pages of a whole account. */
 const OVER_ALL = [
   "erase_contact",
-  "make_view",
-  "merge_month",
   "read_pipeline",
   "read_quality",
-  "refresh_view",
   "refresh_views",
-  "retain",
   "workflow_headline",
   "workflow_listing",
 ];
@@ -281,11 +339,13 @@ dbTest(
       OVER_ALL,
     );
 
+    // Of what is waited for, nothing goes over several workflows in another way than each node for its own.
+    deepStrictEqual(namesOf(across.filter(({ name }) => hot.has(name))), []);
+
     // What is said to be in the way is all that is, and nothing else.
     const hotOnes = touching.filter(({ name }) => hot.has(name));
     const { counts, inTheWay } = await told();
     deepStrictEqual(inTheWay, {
-      "correlated": namesOf(hotOnes.filter((each) => across.includes(each))),
       "parameters of SQL functions": namesOf(
         hotOnes.filter(({ language }) => language === "sql"),
       ),
