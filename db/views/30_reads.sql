@@ -16,6 +16,8 @@ end $$;
 drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists samples_between(int, measure, timestamptz, timestamptz, boolean);
+drop function if exists goal_sums(int, grain, timestamptz, timestamptz, int);
+drop function if exists net_after(int, grain, timestamptz[], timestamptz[], timestamptz, int);
 drop function if exists samples_of_bin(int, measure, int, smallint, timestamptz, timestamptz);
 drop function if exists end_histograms(int, measure, timestamptz, timestamptz, int);
 
@@ -915,6 +917,24 @@ begin
     from rolled_up(workflow, 'day', '-infinity', 'infinity', days, null) r;
 end $$;
 
+-- changed_reasons(workflow, days): the reasons of days as they are, and to be taken off as the view has them, signed.
+create or replace function changed_reasons(workflow int, days timestamptz[]) returns table (sign int, reasons json)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return query
+    select edge.sign, v.reasons
+    from unnest(days) as day
+    cross join (values (interval '24 hours', -1), (interval '0', 1)) as edge(after, sign)
+    cross join lateral (
+      select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < day + edge.after
+      order by w.bucket desc limit 1) v
+    union all
+    select 1, json_agg(json_build_array(r.reason, r.cohort_ends, r.ends)) from reason_rollup r
+    where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (days)
+    having count(*) > 0;
+end $$;
+
 -- range_facts(workflow, grain, keys, by_day, only_version): what read_summary() says of a range between keys.
 --
 -- by_day   whether the buckets are the account's days
@@ -961,14 +981,12 @@ begin
     select coalesce(json_agg(json_build_array(d.sign, d.reasons)), '[]')
     from (
       select u.sign, v.reasons
-      from unchanged(since, until, changed) u
+      from (values (until, 1), (since, -1)) as u(key, sign)
       cross join lateral (
         select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < u.key
         order by w.bucket desc limit 1) v
       union all
-      select 1, json_agg(json_build_array(r.reason, r.cohort_ends, r.ends)) from reason_rollup r
-      where changed <> '{}' and r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
-      having count(*) > 0
+      select c.sign, c.reasons from changed_reasons(workflow, changed) c where changed <> '{}'
     ) d);
 end $$;
 
@@ -1098,23 +1116,25 @@ begin
   end if;
 end $$;
 
--- goal_sums(workflow, grain, since, until, only_version): a row each goal, alike.
+-- goal_sums(workflow, grain, since, until, cohort, only_version): a row each goal, alike, in one attribution.
 create or replace function goal_sums(
-  workflow int, grain grain, since timestamptz, until timestamptz, only_version int
-) returns table (goal_id int, cohort_achieved bigint, cohort_first bigint, achieved bigint, first bigint)
+  workflow int, grain grain, since timestamptz, until timestamptz, cohort boolean, only_version int
+) returns table (goal_id int, achieved bigint, first bigint)
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   if grain <> '15min' then
     return query
-      select r.goal_id, sum(r.cohort_achieved), sum(r.cohort_first), sum(r.achieved), sum(r.first) from goal_rollup r
+      select r.goal_id, sum(case when cohort then r.cohort_achieved else r.achieved end),
+        sum(case when cohort then r.cohort_first else r.first end)
+      from goal_rollup r
       where r.workflow_id = workflow and r.grain = goal_sums.grain and r.bucket >= since and r.bucket < until
         and (only_version is null or r.version = only_version)
       group by r.goal_id;
   else
     return query
-      select r.goal_id, sum(p.sign * r.cohort_achieved), sum(p.sign * r.cohort_first), sum(p.sign * r.achieved),
-        sum(p.sign * r.first)
+      select r.goal_id, sum(p.sign * case when cohort then r.cohort_achieved else r.achieved end),
+        sum(p.sign * case when cohort then r.cohort_first else r.first end)
       from parts_of(workflow, grain, since, until) p
       join goal_rollup r on r.workflow_id = workflow
         and r.grain = p.grain and r.bucket >= p.first_key and r.bucket < p.last_key
@@ -1188,6 +1208,7 @@ declare
   past      record;
   compared  json;
   f         record;
+  net       record;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
@@ -1204,16 +1225,15 @@ begin
       'totals', totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version));
   end if;
   f := range_facts(r.workflow, r.grain, r.keys, granularity = 'daily' and r.grain = 'day', only_version);
+  net := net_beyond(r.workflow, r.grain, r.keys, r.bounds, now, only_version);
 
   return json_build_object('head', r.head,
     'days', f.days, 'parts', f.parts, 'reasons', f.reasons,
     'running', (
       select coalesce(sum(executions), 0) from workflow_running
       where workflow_id = r.workflow and (only_version is null or version = only_version)),
-    -- Enrolled less ended, dated at or after the range's end …
-    'net_after', net_after(r.workflow, r.grain, r.keys, r.bounds, now, only_version),
-    -- … and at or after now, for buckets that are not over.
-    'net_ahead', net_ahead(r.workflow, now, only_version),
+    -- Enrolled less ended, dated at or after the range's end, and at or after now, for buckets that are not over.
+    'net_after', net.after, 'net_ahead', net.ahead,
     'past', compared,
     'goals', goals_achieved(r.workflow, r.grain, since, until, cohort, only_version),
     'duration', (select to_json(p) from percentiles(r.workflow,
@@ -1233,15 +1253,12 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   return (
-    select coalesce(json_agg(to_json(x)), '[]') from (
-      select g.goal_uuid as goal_id, case when cohort then sums.cohort_achieved else sums.achieved end as achieved,
-        case when cohort then sums.cohort_first else sums.first end as first,
-        newest_with(workflow, 'goals', 'goal_id', g.goal_uuid)->>'name' as goal_name
-      from goal_sums(workflow, goals_achieved.grain, since, until, only_version) sums
-      join goal g on g.workflow_id = workflow and g.goal_id = sums.goal_id
-      where case when cohort then sums.cohort_achieved else sums.achieved end > 0
-      order by 2 desc, g.goal_uuid
-    ) x);
+    select coalesce(json_agg(json_build_object('goal_id', g.goal_uuid, 'achieved', s.achieved, 'first', s.first,
+      'goal_name', newest_with(workflow, 'goals', 'goal_id', g.goal_uuid)->>'name')
+      order by s.achieved desc, g.goal_uuid), '[]')
+    from goal_sums(workflow, goals_achieved.grain, since, until, cohort, only_version) s
+    join goal g on g.workflow_id = workflow and g.goal_id = s.goal_id
+    where s.achieved > 0);
 end $$;
 
 -- read_analytics(…): read_summary() as processes of the release before read it, for as long as one may run.
@@ -1305,14 +1322,31 @@ begin
         and (only_version is null or version = only_version));
 end $$;
 
--- net_after(workflow, grain, keys, bounds, now, only_version): the same at or after the end of a range.
-create or replace function net_after(
-  workflow int, grain grain, keys timestamptz[], bounds timestamptz[], now timestamptz, only_version int
-) returns bigint
-language sql stable
-return case when bounds[cardinality(bounds)] < now
-  then net_since(workflow, grain, keys[cardinality(keys)], only_version)
-  else net_ahead(workflow, bounds[cardinality(bounds)], only_version) end;
+-- net_beyond(workflow, grain, keys, bounds, now, only_version): the same at or after now, and at or after the end of a range.
+create or replace function net_beyond(
+  workflow int, grain grain, keys timestamptz[], bounds timestamptz[], now timestamptz, only_version int,
+  out ahead bigint, out after bigint
+)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  until  timestamptz := bounds[cardinality(bounds)];
+begin
+  -- As net_ahead(), asked once for both.
+  select e.ahead - d.ahead, e.after - d.after into ahead, after
+  from (
+    select count(*) as ahead, count(*) filter (where enrolled_at >= until) as after from execution
+    where workflow_id = workflow and enrolled_at >= now and enrolled_at < 'infinity'
+      and (only_version is null or version = only_version)
+  ) e, (
+    select count(*) as ahead, count(*) filter (where ended_at >= until) as after from execution
+    where workflow_id = workflow and ended_at >= now and ended_at < 'infinity'
+      and (only_version is null or version = only_version)
+  ) d;
+  if until < now then
+    after := net_since(workflow, grain, keys[cardinality(keys)], only_version);
+  end if;
+end $$;
 
 -- step_sums(workflow, grain, since, until, only_version): a row each step of the cohorts between two keys. Days are
 -- differences of the view's rows, those that changed since come from the rollup; quarters of an hour at the ends of a

@@ -147,8 +147,7 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
   running  bigint;
-  ahead    bigint := net_ahead(workflow, now, only_version);
-  after    bigint := net_after(workflow, grain, keys, bounds, now, only_version);
+  net      record := net_beyond(workflow, grain, keys, bounds, now, only_version);
   fewer    bigint[];
 begin
   running := (
@@ -158,13 +157,13 @@ begin
     array(select least(b, now) from unnest(bounds[2:]) with ordinality as x(b, ix) order by ix), only_version);
   return array(
     -- Backwards from what runs in the end: less what began since, and what ended.
-    select case when bounds[i.ix + 1] > now then running - ahead
-        else running - after
-          - coalesce(sum(s.net) over (order by i.ix desc rows between unbounded preceding and 1 preceding), 0)
+    select case when bounds[i.ix + 1] > now then running - net.ahead
+        else running - net.after
+          - coalesce(sum(s.change) over (order by i.ix desc rows between unbounded preceding and 1 preceding), 0)
       end - fewer[i.ix]
     from generate_series(1, cardinality(bounds) - 1) as i(ix)
     left join (
-      select position + 1 as ix, enrolled - completed - exited as net from bucket_sums(workflow, grain, keys, true, only_version)
+      select position + 1 as ix, enrolled - completed - exited as change from bucket_sums(workflow, grain, keys, true, only_version)
     ) s using (ix)
     order by i.ix);
 end $$;
@@ -271,9 +270,8 @@ begin
           from (
             select goal_id, sum(achieved) as achieved, sum(first) as first
             from (
-              select goal_id, case when cohort then cohort_achieved else achieved end as achieved,
-                case when cohort then cohort_first else first end as first
-              from goal_sums(r.workflow, r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version)
+              select goal_id, achieved, first
+              from goal_sums(r.workflow, r.grain, r.keys[1], r.keys[cardinality(r.keys)], cohort, only_version)
               union all
               select goal_id, count(distinct contact_id) - count(*),
                 count(distinct contact_id) filter (where is_conversion) - count(*) filter (where is_conversion)
