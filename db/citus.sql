@@ -35,6 +35,9 @@ begin
   end loop;
 end $$;
 
+-- Else plans without values could not be sent to one node.
+select plan_with_values();
+
 -- On every node, whole: few rows, seldom changed, joined with everything.
 select create_reference_table('account');
 select create_reference_table('workflow');

@@ -149,38 +149,43 @@ end $$;
 -- step_names(workflow): every step that executions were in, as the newest version that has it calls it; its id
 -- where none does.
 create or replace function step_names(workflow int) returns table (step_id int, step_uuid uuid, name text)
-language sql stable
-set search_path = weir, pg_temp
-begin atomic
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return query
   select s.step_id, s.step_uuid, coalesce(newest_with(workflow, 'steps', 'step_id', s.step_uuid)->>'name', s.step_uuid::text)
   from step s where s.workflow_id = workflow;
-end;
+end $$;
 
 -- open_steps(workflow, execution): steps that it entered and did not complete, the earliest entered first.
 create or replace function open_steps(workflow int, execution uuid) returns json
-language sql stable
-set search_path = weir, pg_temp
-return (
-  select coalesce(json_agg(json_build_object('step_id', s.step_uuid, 'step_name',
-    coalesce(newest_with(workflow, 'steps', 'step_id', s.step_uuid)->>'name', s.step_uuid::text),
-    'entered_at', iso_instant(e.entered_at)) order by e.entered_at, s.step_id), '[]')
-  from execution_step e join step s using (workflow_id, step_id)
-  where e.workflow_id = workflow and e.execution_id = execution and e.completed_at is null);
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return (
+    select coalesce(json_agg(json_build_object('step_id', s.step_uuid, 'step_name',
+      coalesce(newest_with(workflow, 'steps', 'step_id', s.step_uuid)->>'name', s.step_uuid::text),
+      'entered_at', iso_instant(e.entered_at)) order by e.entered_at, s.step_id), '[]')
+    from execution_step e join step s using (workflow_id, step_id)
+    where e.workflow_id = workflow and e.execution_id = execution and e.completed_at is null);
+end $$;
 
 -- execution_row(x): an execution as answers show it.
 create or replace function execution_row(x execution) returns json
-language sql stable
-set search_path = weir, pg_temp
-return json_build_object(
-  'execution_id', x.execution_id, 'contact_id', x.contact_id, 'status', x.status, 'source', x.source,
-  'version', x.version, 'enrolled_at', iso_instant(x.enrolled_at), 'ended_at', iso_instant(x.ended_at),
-  'end_reason', x.end_reason,
-  'duration_seconds', round(microseconds(x.ended_at - x.enrolled_at) / 1000000.0, 3),
-  'converted_at', iso_instant(x.converted_at),
-  'goal_id', (
-    select g.goal_uuid from execution_goal c join goal g using (workflow_id, goal_id)
-    where c.workflow_id = x.workflow_id and c.execution_id = x.execution_id and c.is_conversion),
-  'open_steps', open_steps(x.workflow_id, x.execution_id));
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return json_build_object(
+    'execution_id', x.execution_id, 'contact_id', x.contact_id, 'status', x.status, 'source', x.source,
+    'version', x.version, 'enrolled_at', iso_instant(x.enrolled_at), 'ended_at', iso_instant(x.ended_at),
+    'end_reason', x.end_reason,
+    'duration_seconds', round(microseconds(x.ended_at - x.enrolled_at) / 1000000.0, 3),
+    'converted_at', iso_instant(x.converted_at),
+    'goal_id', (
+      select g.goal_uuid from execution_goal c join goal g using (workflow_id, goal_id)
+      where c.workflow_id = x.workflow_id and c.execution_id = x.execution_id and c.is_conversion),
+    'open_steps', open_steps(x.workflow_id, x.execution_id));
+end $$;
 
 -- list_executions(…): a page of an account's executions of a workflow, newest enrolment first: {as_of, executions};
 -- null where the account has no such workflow.

@@ -3,10 +3,12 @@
 -- revision_of(workflow): how many times its numbers or its definition have changed; it only grows, and two
 -- different states never have the same.
 create or replace function revision_of(workflow int) returns bigint
-language sql stable
-set search_path = weir, pg_temp
-return coalesce((select revision from workflow_revision r where r.workflow_id = workflow), 0)
-  + (select settings_revision from workflow w where w.workflow_id = workflow);
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return coalesce((select r.revision from workflow_revision r where r.workflow_id = workflow), 0)
+    + (select w.settings_revision from workflow w where w.workflow_id = workflow);
+end $$;
 
 -- read_revisions(ids, now): of each of these workflows that there is, its revision, and the instant up to which
 -- its numbers are complete.
