@@ -905,7 +905,7 @@ return json_build_array(key, enrolled, enrolled_trigger, enrolled_bulk, enrolled
   cohort_completed, cohort_exited, cohort_converted, cohort_settled_converted, completed, exited, converted,
   cohort_duration_us::text, cohort_conversion_us::text, duration_us::text, conversion_us::text);
 
--- written_days(workflow, days): facts() of those days on which something happened, from the rollup.
+-- written_days(workflow, days): facts() of those days on which something happened, from the rollup. Ascending.
 create or replace function written_days(workflow int, days timestamptz[]) returns setof json
 language plpgsql stable
 set search_path = weir, pg_temp as $$
@@ -914,7 +914,7 @@ begin
     select facts(day_number(r.bucket), r.enrolled, r.enrolled_trigger, r.enrolled_bulk, r.enrolled_api,
       r.enrolled_manual, r.cohort_completed, r.cohort_exited, r.cohort_converted, r.cohort_settled_converted,
       r.completed, r.exited, r.converted, r.cohort_duration_us, r.cohort_conversion_us, r.duration_us, r.conversion_us)
-    from rolled_up(workflow, 'day', '-infinity', 'infinity', days, null) r;
+    from rolled_up(workflow, 'day', days[1], days[cardinality(days)] + interval '24 hours', days, null) r;
 end $$;
 
 -- changed_reasons(workflow, days): the reasons of days as they are, and to be taken off as the view has them, signed.
@@ -924,10 +924,13 @@ set search_path = weir, pg_temp as $$
 begin
   return query
     select edge.sign, v.reasons
-    from unnest(days) as day
-    cross join (values (interval '24 hours', -1), (interval '0', 1)) as edge(after, sign)
+    from (
+      select day + side.after as key, sum(side.sign)::int as sign
+      from unnest(days) as day cross join (values (interval '24 hours', -1), (interval '0', 1)) as side(after, sign)
+      group by 1 having sum(side.sign) <> 0  -- days in a row are two edges
+    ) edge
     cross join lateral (
-      select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < day + edge.after
+      select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < edge.key
       order by w.bucket desc limit 1) v
     union all
     select 1, json_agg(json_build_array(r.reason, r.cohort_ends, r.ends)) from reason_rollup r
