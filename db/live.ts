@@ -68,7 +68,8 @@ export async function readRevision(
  * @param workflowUuid Which one.
  * @param query Of all three reads.
  * @param now The clock.
- * @returns `null` when the account has no such workflow.
+ * @returns The numbers, and as `nextChange` what {@linkcode readNextChange} answers.
+ * `null` when the account has no such workflow.
  * @throws {DetailExpired} When hours or contacts are asked for that are not kept.
  */
 export async function readLive(
@@ -77,15 +78,19 @@ export async function readLive(
   workflowUuid: string,
   query: AnalyticsQuery,
   now: Date,
-): Promise<LiveNumbers & { revision: number } | null> {
+): Promise<
+  LiveNumbers & { revision: number; nextChange: Date | null } | null
+> {
   const asked = [sql, accountId, workflowUuid, query, now] as const;
   const [row] = await sql<[{
     revision: number | null;
+    next_change: Date | null;
     analytics: AnalyticsCounts;
     funnel: FunnelCounts;
     actions: ActionsCounts;
   }]>`
     select weir.read_revision(${accountId}, ${workflowUuid}) as revision,
+      weir.next_change(${accountId}, ${workflowUuid}, ${now}) as next_change,
       ${callAnalytics(...asked)} as analytics, ${
     callFunnel(...asked)
   } as funnel,
@@ -93,6 +98,7 @@ export async function readLive(
   if (row.revision === null) return null;
   return {
     revision: row.revision,
+    nextChange: row.next_change,
     analytics: analyticsOf(row.analytics, workflowUuid, query, now),
     funnel: funnelOf(row.funnel, workflowUuid, query),
     actions: actionsOf(row.actions, workflowUuid, query),

@@ -17,7 +17,6 @@ import { readLive, type Revision } from "../db/live.ts";
 import { DetailExpired } from "../db/period.ts";
 import {
   type AnalyticsQuery,
-  EVENT_AHEAD_MAX_MS,
   type LiveEnd,
   type LiveNumbers,
   type LiveSnapshot,
@@ -40,7 +39,7 @@ const REST_AFTER_FAILURE_MS = 2_000;
 /** Days, hours and kept detail begin at quarters of an hour, in every zone, ms. */
 const QUARTER_MS = 15 * 60_000;
 
-/** A comparison of a range that is not over moves on, as do events dated ahead of now, ms. */
+/** A comparison of a range that is not over moves on, ms. */
 const MINUTE_MS = 60_000;
 
 /** Earlier states a topic remembers, to tell a difference instead of a snapshot … */
@@ -164,7 +163,6 @@ function createTopic(
   let asOf = "";
   /** What the hub last told of, which may be newer. */
   let told = 0;
-  let changedAt = -Infinity;
   let tickAt = Infinity;
   let restUntil = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -206,13 +204,14 @@ function createTopic(
   }
 
   function show(
-    { revision, ...numbers }: LiveNumbers & { revision: number },
+    { revision, nextChange, ...numbers }: NonNullable<
+      Awaited<ReturnType<typeof readLive>>
+    >,
     at: Date,
   ): void {
     asOf = numbers.analytics.as_of;
-    tickAt = nextTick(numbers, at);
+    tickAt = nextTick(numbers, nextChange, at);
     const state = stateOf(revision, numbers);
-    if (newest?.revision !== revision) changedAt = at.getTime();
     const isSame = newest?.digest === state.digest;
     newest = state;
     frames.clear();
@@ -220,14 +219,23 @@ function createTopic(
     if (!isSame) { for (const viewer of viewers) viewer.wake(); }
   }
 
-  /** When time alone may have changed the numbers, ms since 1970. */
-  function nextTick({ analytics }: LiveNumbers, at: Date): number {
+  /**
+   * When time alone may have changed the numbers, ms since 1970. Before now where the
+   * read waited long, and what happened meanwhile was ahead of its clock.
+   */
+  function nextTick(
+    { analytics }: LiveNumbers,
+    nextChange: Date | null,
+    at: Date,
+  ): number {
     const ms = at.getTime();
     const isOver = Date.parse(analytics.period.end) <= ms;
-    const isMoving = !isOver && analytics.comparison !== null ||
-      ms - changedAt <= EVENT_AHEAD_MAX_MS + MINUTE_MS;
+    const isMoving = !isOver && analytics.comparison !== null;
     const step = isMoving ? MINUTE_MS : QUARTER_MS;
-    return (Math.floor(ms / step) + 1) * step;
+    const tick = (Math.floor(ms / step) + 1) * step;
+    return nextChange === null || isOver
+      ? tick
+      : Math.min(tick, nextChange.getTime() + 1);
   }
 
   function onRead({ revision, as_of }: Revision): void {

@@ -154,14 +154,14 @@ async function settle(
 ): Promise<void> {
   const query = AnalyticsQuery.parse(range);
   const read = async () => {
-    const { revision: _, ...numbers } = (await readLive(
+    const { analytics, funnel, actions } = (await readLive(
       sql,
       account.account_id,
       WORKFLOW,
       query,
       new Date(),
     ))!;
-    return JSON.parse(JSON.stringify(numbers));
+    return JSON.parse(JSON.stringify({ analytics, funnel, actions }));
   };
   let difference: unknown;
   await until("the numbers agree", async () => {

@@ -18,6 +18,7 @@ import { depsWith } from "../app.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
 import {
   assertProblem,
+  at,
   DEFINITION,
   enrolled,
   GOAL,
@@ -388,6 +389,30 @@ dbTest(
         timestamp: NOW.toISOString(),
         text: "Maintenance at noon",
       });
+    });
+  },
+);
+
+dbTest(
+  "GET …/stream tells of what was ahead of its clock as soon as it is due",
+  async (world) => {
+    await put(world);
+    await withStreams(world, {}, async ({ open }) => {
+      const reading = await open();
+      await reading.next("snapshot");
+      // Ahead, or counted while the read was waiting for its turn.
+      await happen(world, enrolled({ occurred_at: at(1 / 60) }));
+      const ahead = await reading.next("metrics_update");
+      deepStrictEqual(
+        [
+          ahead.data.changes.total_enrolled,
+          ahead.data.changes.currently_active,
+        ],
+        [1, undefined],
+      );
+      world.clock.now = new Date(NOW.getTime() + 1_001);
+      const due = await reading.next("metrics_update");
+      strictEqual(due.data.changes.currently_active, 1);
     });
   },
 );
