@@ -1189,6 +1189,17 @@ create or replace function sliced_from() returns int
 language sql immutable parallel safe
 return 10000;
 
+-- measures_to_slice(workflow): those of which it has so many.
+create or replace function measures_to_slice(workflow int) returns measure[]
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return array(
+    select h.measure from window_histogram h
+    where h.workflow_id = workflow and h.days = (select max(d) from unnest(window_days()) d)
+    group by h.measure having sum(histogram_total(h.samples)) >= sliced_from());
+end $$;
+
 -- asked_places(what): the percentiles of a measure that reads answer, by their places in histogram_ranks().
 create or replace function asked_places(what measure) returns smallint[]
 language sql immutable parallel safe
@@ -1226,10 +1237,7 @@ begin
     delete from window_slice where workflow_id = workflow;
     made.sliced := '{}';
   end if;
-  many := array(
-    select h.measure from window_histogram h
-    where h.workflow_id = workflow and h.days = (select max(d) from unnest(window_days()) d)
-    group by h.measure having sum(histogram_total(h.samples)) >= sliced_from());
+  many := measures_to_slice(workflow);
   if made.last_day is distinct from today or not made.sliced @> many then
     many := array(select unnest(many) union select unnest(made.sliced));
     insert into histogram_window (workflow_id, last_day, sliced) values (workflow, today, many)

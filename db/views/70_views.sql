@@ -235,8 +235,8 @@ begin
 end $$;
 
 -- refresh_views(by_whom, pause, refreshed): all of them, one transaction each, after the windows of those workflows for
--- which another day has begun, and of those that changed since their slices were looked at, which takes some 15 ms: once
--- a minute with a pause of 20. refreshed: how many views.
+-- which another day has begun, and of those that have slices, or samples enough, and changed since these were looked at,
+-- which takes some 15 ms: once a minute with a pause of 20. refreshed: how many views.
 create or replace procedure refresh_views(by_whom text, pause int, inout refreshed int)
 language plpgsql as $$
 declare
@@ -250,6 +250,7 @@ begin
     left join weir.histogram_window v using (workflow_id)
     where v.last_day is distinct from weir.day_key(weir.today(a.time_zone))
       or v.sliced_at < r.changed_at and v.sliced_at <= now() - pause * interval '3 seconds'
+        and (v.sliced <> '{}' or weir.measures_to_slice(w.workflow_id) <> '{}')
     order by 1)
   loop
     perform weir.make_windows(behind);

@@ -536,3 +536,31 @@ dbTest(
     deepStrictEqual(await recount(sql), []);
   },
 );
+
+dbTest(
+  "refresh_views() leaves those alone who have too few samples for slices",
+  async (world) => {
+    const { sql } = world;
+    const { workflow_id } = await makePast(world, 20);
+    async function refreshed() {
+      await recordExecutions(sql, workflow_id, newNumbers(5));
+      while (await fold(sql) > 0);
+      await sql`call weir.refresh_views('worker', 0, null)`;
+      const [window] = await sql<[{ sliced_at: Date; sliced: string[] }]>`
+        select sliced_at, sliced::text[] from weir.histogram_window where workflow_id = ${workflow_id}`;
+      return window;
+    }
+    let from = 20;
+    function newNumbers(of: number) {
+      from += of;
+      return { from: from - of, until: from, of };
+    }
+
+    const made = await refreshed();
+    deepStrictEqual(await refreshed(), made);
+    await sql.unsafe(
+      "create or replace function weir.sliced_from() returns int language sql immutable return 1",
+    );
+    ok((await refreshed()).sliced.length > 0);
+  },
+);
