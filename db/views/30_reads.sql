@@ -191,44 +191,53 @@ begin
 end $$;
 
 -- samples_between(workflow, what, since, until): the samples of a measure that count between two instants, from the
--- detail. Inlined.
+-- detail. How many they are is planned for each call.
 create or replace function samples_between(workflow int, what measure, since timestamptz, until timestamptz)
 returns table (subject_id int, us bigint, version int)
-language sql stable
-begin atomic
-  select 0, microseconds(e.ended_at - e.enrolled_at), e.version
-  from execution e
-  where what = 'cohort_duration' and e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
-    and e.enrolled_at >= since and e.enrolled_at < until
-  union all
-  select 0, microseconds(e.ended_at - e.enrolled_at), e.version
-  from execution e
-  where what = 'duration' and e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
-    and e.ended_at >= since and e.ended_at < until
-  union all
-  select 0, microseconds(e.converted_at - e.enrolled_at), e.version
-  from execution e
-  where what = 'cohort_conversion' and e.workflow_id = workflow and e.converted_at is not null
-    and e.enrolled_at >= since and e.enrolled_at < until
-  union all
-  select 0, microseconds(e.converted_at - e.enrolled_at), e.version
-  from execution e
-  where what = 'conversion' and e.workflow_id = workflow and e.converted_at >= since and e.converted_at < until
-  union all
-  select s.step_id, greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at))), e.version
-  from execution e join execution_step s using (workflow_id, execution_id)
-  where what = 'step_time' and e.workflow_id = workflow and s.completed_at is not null
-    and e.enrolled_at >= since and e.enrolled_at < until
-  union all
-  select s.step_id, a.duration_us, e.version
-  from event a
-  join execution e using (workflow_id, execution_id)
-  join step s on s.workflow_id = a.workflow_id and s.step_uuid = a.subject_uuid
-  where what = 'action_duration' and a.workflow_id = workflow and a.type = 'action.executed'
-    and a.occurred_at >= since and a.occurred_at < until and e.enrolled_at is not null
-    and not exists (  -- accepted, not folded yet
-      select from event_queue q where q.workflow_id = workflow and q.event_id = a.event_id);
-end;
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+begin
+  if what = 'cohort_duration' then
+    return query
+      select 0, microseconds(e.ended_at - e.enrolled_at), e.version
+      from execution e
+      where e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
+        and e.enrolled_at >= since and e.enrolled_at < until;
+  elsif what = 'duration' then
+    return query
+      select 0, microseconds(e.ended_at - e.enrolled_at), e.version
+      from execution e
+      where e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
+        and e.ended_at >= since and e.ended_at < until;
+  elsif what = 'cohort_conversion' then
+    return query
+      select 0, microseconds(e.converted_at - e.enrolled_at), e.version
+      from execution e
+      where e.workflow_id = workflow and e.converted_at is not null and e.enrolled_at >= since and e.enrolled_at < until;
+  elsif what = 'conversion' then
+    return query
+      select 0, microseconds(e.converted_at - e.enrolled_at), e.version
+      from execution e
+      where e.workflow_id = workflow and e.converted_at >= since and e.converted_at < until;
+  elsif what = 'step_time' then
+    return query
+      select s.step_id, greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at))), e.version
+      from execution e join execution_step s using (workflow_id, execution_id)
+      where e.workflow_id = workflow and s.completed_at is not null
+        and e.enrolled_at >= since and e.enrolled_at < until;
+  else
+    return query
+      select s.step_id, a.duration_us, e.version
+      from event a
+      join execution e using (workflow_id, execution_id)
+      join step s on s.workflow_id = a.workflow_id and s.step_uuid = a.subject_uuid
+      where a.workflow_id = workflow and a.type = 'action.executed'
+        and a.occurred_at >= since and a.occurred_at < until and e.enrolled_at is not null
+        and not exists (  -- accepted, not folded yet
+          select from event_queue q where q.workflow_id = workflow and q.event_id = a.event_id);
+  end if;
+end $$;
 
 -- actions_wait(workflow): whether there are actions that do not count yet, in the queue or parked. By indexes, as in
 -- as_of().
@@ -243,57 +252,68 @@ end $$;
 
 -- samples_of_bin(workflow, what, subject, in_bin, since, until, waits): of those samples the ones of a step (or 0) in a
 -- bin of the histograms, by indexes that hold just that. waits: actions_wait(); to take none out of 24,000 costs as much
--- as to read them. Inlined.
+-- as to read them.
 create or replace function samples_of_bin(
   workflow int, what measure, subject int, in_bin smallint, since timestamptz, until timestamptz, waits boolean
 ) returns table (us bigint)
-language sql stable
-begin atomic
-  select microseconds(e.ended_at - e.enrolled_at)
-  from execution e
-  where what in ('cohort_duration', 'duration') and e.workflow_id = workflow
-    and e.status in ('completed', 'goal_achieved')
-    and histogram_bin(microseconds(e.ended_at - e.enrolled_at)) = in_bin
-    and e.enrolled_at < until
-    and e.enrolled_at >= case what when 'cohort_duration' then since else '-infinity' end
-    and (what = 'cohort_duration' or e.ended_at >= since and e.ended_at < until)
-  union all
-  select microseconds(e.converted_at - e.enrolled_at)
-  from execution e
-  where what in ('cohort_conversion', 'conversion') and e.workflow_id = workflow and e.converted_at is not null
-    and histogram_bin(microseconds(e.converted_at - e.enrolled_at)) = in_bin
-    and e.enrolled_at < until
-    and e.enrolled_at >= case what when 'cohort_conversion' then since else '-infinity' end
-    and (what = 'cohort_conversion' or e.converted_at >= since and e.converted_at < until)
-  union all
-  select greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))
-  from execution_step s
-  where what = 'step_time' and s.workflow_id = workflow and s.step_id = subject and s.completed_at is not null
-    and histogram_bin(greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))) = in_bin
-    and s.enrolled_at is not null and s.enrolled_at >= since and s.enrolled_at < until
-  union all
-  select a.duration_us
-  from event a
-  where what = 'action_duration' and not waits and a.workflow_id = workflow and a.type = 'action.executed'
-    and a.subject_uuid = (select step_uuid from step where workflow_id = workflow and step_id = subject)
-    and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
-  union all (
-    select a.duration_us
-    from event a
-    where what = 'action_duration' and waits and a.workflow_id = workflow and a.type = 'action.executed'
-      and a.subject_uuid = (select step_uuid from step where workflow_id = workflow and step_id = subject)
-      and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
-    except all (
-      select q.duration_us
-      from event_queue q join step s on s.workflow_id = q.workflow_id and s.step_uuid = q.subject_uuid
-      where what = 'action_duration' and waits and q.workflow_id = workflow and q.type = 'action.executed' and s.step_id = subject
-        and histogram_bin(q.duration_us) = in_bin and q.occurred_at >= since and q.occurred_at < until
-      union all
-      select p.duration_us
-      from parked_action p
-      where what = 'action_duration' and waits and p.workflow_id = workflow and p.step_id = subject
-        and histogram_bin(p.duration_us) = in_bin and p.occurred_at >= since and p.occurred_at < until));
-end;
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_generic_plan as $$
+declare
+  action  uuid;
+begin
+  if what in ('cohort_duration', 'duration') then
+    return query
+      select microseconds(e.ended_at - e.enrolled_at)
+      from execution e
+      where e.workflow_id = workflow and e.status in ('completed', 'goal_achieved')
+        and histogram_bin(microseconds(e.ended_at - e.enrolled_at)) = in_bin
+        and e.enrolled_at < until
+        and e.enrolled_at >= case what when 'cohort_duration' then since else '-infinity' end
+        and (what = 'cohort_duration' or e.ended_at >= since and e.ended_at < until);
+  elsif what in ('cohort_conversion', 'conversion') then
+    return query
+      select microseconds(e.converted_at - e.enrolled_at)
+      from execution e
+      where e.workflow_id = workflow and e.converted_at is not null
+        and histogram_bin(microseconds(e.converted_at - e.enrolled_at)) = in_bin
+        and e.enrolled_at < until
+        and e.enrolled_at >= case what when 'cohort_conversion' then since else '-infinity' end
+        and (what = 'cohort_conversion' or e.converted_at >= since and e.converted_at < until);
+  elsif what = 'step_time' then
+    return query
+      select greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))
+      from execution_step s
+      where s.workflow_id = workflow and s.step_id = subject and s.completed_at is not null
+        and histogram_bin(greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at)))) = in_bin
+        and s.enrolled_at is not null and s.enrolled_at >= since and s.enrolled_at < until;
+  else
+    action := (select s.step_uuid from step s where s.workflow_id = workflow and s.step_id = subject);
+    if not waits then
+      return query
+        select a.duration_us
+        from event a
+        where a.workflow_id = workflow and a.type = 'action.executed' and a.subject_uuid = action
+          and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until;
+      return;
+    end if;
+    return query
+      select a.duration_us
+      from event a
+      where a.workflow_id = workflow and a.type = 'action.executed' and a.subject_uuid = action
+        and histogram_bin(a.duration_us) = in_bin and a.occurred_at >= since and a.occurred_at < until
+      except all (
+        select q.duration_us
+        from event_queue q
+        where q.workflow_id = workflow and q.type = 'action.executed' and q.subject_uuid = action
+          and histogram_bin(q.duration_us) = in_bin and q.occurred_at >= since and q.occurred_at < until
+        union all
+        select p.duration_us
+        from parked_action p
+        where p.workflow_id = workflow and p.step_id = subject
+          and histogram_bin(p.duration_us) = in_bin and p.occurred_at >= since and p.occurred_at < until);
+  end if;
+end $$;
 
 -- end_histograms(workflow, what, since, until, sign, subjects): a row each of some steps (or 0 for the workflow; null: of
 -- all) over a part of a day of the account; negative where sign is -1. The day's own histograms tell which bins to count

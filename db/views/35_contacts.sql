@@ -14,17 +14,20 @@ returns table (
   fact text, at timestamptz, contact_id text, source enrollment_source, completes boolean, exits boolean,
   converts boolean, runs boolean, end_reason text
 )
-language sql stable
-begin atomic
-  select k.fact, k.at, e.contact_id, e.source, e.status in ('completed', 'goal_achieved'),
-    e.status in ('exited', 'error'), e.converted_at is not null, e.ended_at is null, e.end_reason
-  from returning_contact c
-  join execution e on e.workflow_id = c.workflow_id and e.contact_id = c.contact_id
-  cross join lateral (values
-    ('enrolled', e.enrolled_at), ('ended', e.ended_at), ('converted', e.converted_at)
-  ) as k(fact, at)
-  where c.workflow_id = workflow and k.at >= since and k.at < until and (only_version is null or e.version = only_version);
-end;
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+begin
+  return query
+    select k.fact, k.at, e.contact_id, e.source, e.status in ('completed', 'goal_achieved'),
+      e.status in ('exited', 'error'), e.converted_at is not null, e.ended_at is null, e.end_reason
+    from returning_contact c
+    join execution e on e.workflow_id = c.workflow_id and e.contact_id = c.contact_id
+    cross join lateral (values
+      ('enrolled', e.enrolled_at), ('ended', e.ended_at), ('converted', e.converted_at)
+    ) as k(fact, at)
+    where c.workflow_id = workflow and k.at >= since and k.at < until and (only_version is null or e.version = only_version);
+end $$;
 
 -- contact_sums(workflow, grain, keys, bounds, cohort, only_version): bucket_sums() of contacts, and one row for the
 -- range, whose position is null. A contact counts once in each number, if any of its executions does.
@@ -193,15 +196,18 @@ end $$;
 create or replace function returning_goals(
   workflow int, since timestamptz, until timestamptz, cohort boolean, only_version int
 ) returns table (goal_id int, contact_id text, is_conversion boolean)
-language sql stable
-begin atomic
-  select g.goal_id, e.contact_id, g.is_conversion
-  from execution e join execution_goal g using (workflow_id, execution_id)
-  join returning_contact c on c.workflow_id = workflow and c.contact_id = e.contact_id
-  where e.workflow_id = workflow and g.achieved_at is not null and (only_version is null or e.version = only_version)
-    and case when cohort then e.enrolled_at else g.achieved_at end >= since
-    and case when cohort then e.enrolled_at else g.achieved_at end < until;
-end;
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+begin
+  return query
+    select g.goal_id, e.contact_id, g.is_conversion
+    from execution e join execution_goal g using (workflow_id, execution_id)
+    join returning_contact c on c.workflow_id = workflow and c.contact_id = e.contact_id
+    where e.workflow_id = workflow and g.achieved_at is not null and (only_version is null or e.version = only_version)
+      and case when cohort then e.enrolled_at else g.achieved_at end >= since
+      and case when cohort then e.enrolled_at else g.achieved_at end < until;
+end $$;
 
 -- read_contacts(…): read_analytics() of contacts. Its numbers do not follow from those of its buckets, so there
 -- are two more keys: "whole", like one of the sums, and "active", contacts running at each bucket's end or now.
@@ -304,40 +310,43 @@ create or replace function contact_steps(
   step_id int, entered bigint, completed bigint, dropped_off bigint, goal_exits bigint, left_after bigint,
   visits bigint, times bigint, time_us numeric
 )
-language sql stable
-begin atomic
-  with passed as materialized (
-    select s.step_id, e.contact_id,
-      case when s.completed_at is not null then 1 when e.status in ('completed', 'goal_achieved') then 2
-        when e.status = 'active' then 3 else 4 end as outcome,
-      e.left_after is not distinct from s.step_id as leaves,
-      s.completed_at is not null and e.left_after is distinct from s.step_id as goes_on
-    from execution e join execution_step s using (workflow_id, execution_id)
-    join returning_contact c on c.workflow_id = workflow and c.contact_id = e.contact_id
-    where e.workflow_id = workflow and e.enrolled_at >= since and e.enrolled_at < until
-      and (only_version is null or e.version = only_version)
-  )
-  select x.step_id, sum(x.entered)::bigint, sum(x.completed)::bigint, sum(x.dropped_off)::bigint,
-    sum(x.goal_exits)::bigint, sum(x.left_after)::bigint, sum(x.visits)::bigint, sum(x.times)::bigint, sum(x.time_us)
-  from (
-    select s.step_id, s.entered, s.completed, s.dropped_off, s.goal_exits, s.left_after, s.visits,
-      s.completed as times, s.time_us
-    from step_sums(workflow, grain, first_key, last_key, only_version) s
-    union all
-    select p.step_id, -count(*), -count(*) filter (where p.outcome = 1), -count(*) filter (where p.outcome = 4),
-      -count(*) filter (where p.outcome = 2), -count(*) filter (where p.leaves), 0, 0, 0
-    from passed p group by p.step_id
-    union all
-    select c.step_id, count(*), count(*) filter (where c.outcome = 1), count(*) filter (where c.outcome = 4),
-      count(*) filter (where c.outcome = 2), count(*) filter (where c.leaves and not c.goes_on), 0, 0, 0
+language plpgsql stable
+set search_path = weir, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+begin
+  return query
+    with passed as materialized (
+      select s.step_id, e.contact_id,
+        case when s.completed_at is not null then 1 when e.status in ('completed', 'goal_achieved') then 2
+          when e.status = 'active' then 3 else 4 end as outcome,
+        e.left_after is not distinct from s.step_id as leaves,
+        s.completed_at is not null and e.left_after is distinct from s.step_id as goes_on
+      from execution e join execution_step s using (workflow_id, execution_id)
+      join returning_contact c on c.workflow_id = workflow and c.contact_id = e.contact_id
+      where e.workflow_id = workflow and e.enrolled_at >= since and e.enrolled_at < until
+        and (only_version is null or e.version = only_version)
+    )
+    select x.step_id, sum(x.entered)::bigint, sum(x.completed)::bigint, sum(x.dropped_off)::bigint,
+      sum(x.goal_exits)::bigint, sum(x.left_after)::bigint, sum(x.visits)::bigint, sum(x.times)::bigint, sum(x.time_us)
     from (
-      select p.step_id, min(p.outcome) as outcome, bool_or(p.leaves) as leaves, bool_or(p.goes_on) as goes_on
-      from passed p group by p.step_id, p.contact_id
-    ) c
-    group by c.step_id
-  ) x
-  group by x.step_id;
-end;
+      select s.step_id, s.entered, s.completed, s.dropped_off, s.goal_exits, s.left_after, s.visits,
+        s.completed as times, s.time_us
+      from step_sums(workflow, grain, first_key, last_key, only_version) s
+      union all
+      select p.step_id, -count(*), -count(*) filter (where p.outcome = 1), -count(*) filter (where p.outcome = 4),
+        -count(*) filter (where p.outcome = 2), -count(*) filter (where p.leaves), 0, 0, 0
+      from passed p group by p.step_id
+      union all
+      select c.step_id, count(*), count(*) filter (where c.outcome = 1), count(*) filter (where c.outcome = 4),
+        count(*) filter (where c.outcome = 2), count(*) filter (where c.leaves and not c.goes_on), 0, 0, 0
+      from (
+        select p.step_id, min(p.outcome) as outcome, bool_or(p.leaves) as leaves, bool_or(p.goes_on) as goes_on
+        from passed p group by p.step_id, p.contact_id
+      ) c
+      group by c.step_id
+    ) x
+    group by x.step_id;
+end $$;
 
 -- read_contact_funnel(…): read_funnel() of contacts. "previous" is null where the detail does not go back so far,
 -- "average" always: days know no contacts.
