@@ -292,14 +292,15 @@ const ROLLUPS: Comparison[] = [
   {
     name: "window_slice",
     stored:
-      `select workflow_id, measure, days, subject_id, place, below, samples from weir.window_slice`,
+      `select workflow_id, measure, days, subject_id, place, below, alike, samples from weir.window_slice`,
     expected: `select v.workflow_id, v.measure, days, v.subject_id, place,
         count(*) filter (where us < us_from and weir.histogram_bin(us) = first_bin) as below,
-        coalesce(array_agg(us order by us) filter (where us between us_from and us_until), '{}') as samples
+        case when alike is not null then count(*) filter (where us = us_from) end as alike,
+        coalesce(array_agg(us order by us) filter (where alike is null and us between us_from and us_until), '{}') as samples
       from weir.window_slice v join weir.histogram_window w using (workflow_id)
       left join ${DAY_SAMPLES} s on s.workflow_id = v.workflow_id and s.measure = v.measure::text
         and s.subject_id = v.subject_id and day <= last_day and day > last_day - make_interval(hours => 24 * days)
-      group by 1, 2, 3, 4, 5`,
+      group by 1, 2, 3, 4, 5, v.alike`,
   },
   {
     name: "window_edge",

@@ -11,6 +11,7 @@ alter table histogram_window add sliced_at timestamptz not null default '-infini
 -- place  of the percentile in histogram_ranks()
 -- below  so many samples of the window are less than us_from and in its bin, first_bin; bins before that are counted in
 --        window_histogram
+-- alike  where too many are alike to be held: of one value, us_from, how many there are, and samples is empty; else null
 create table window_slice (
   workflow_id  int not null,
   measure      measure not null,
@@ -22,6 +23,7 @@ create table window_slice (
   us_from      bigint not null,
   us_until     bigint not null,
   below        int not null,
+  alike        int,
   samples      bigint[] not null,
   primary key (workflow_id, measure, days, subject_id, place)
 ) with (fillfactor = 50);

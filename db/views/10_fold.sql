@@ -45,7 +45,7 @@ begin
   create temp table fold_window (like histogram_window) on commit delete rows;
   create temp table fold_slice (
     workflow_id int, measure measure, days int, subject_id int, place smallint, first_bin smallint, last_bin smallint,
-    us_from bigint, us_until bigint
+    us_from bigint, us_until bigint, of_one_value boolean
   ) on commit delete rows;
   create temp table fold_name (workflow_id int, subject_uuid uuid, is_goal boolean) on commit delete rows;
   create temp table fold_step_id (workflow_id int, step_uuid uuid, step_id int) on commit delete rows;
@@ -351,7 +351,8 @@ begin
   ) w;
   insert into fold_window select h.* from histogram_window h where h.workflow_id = any (ids);
   insert into fold_slice
-  select s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.first_bin, s.last_bin, s.us_from, s.us_until
+  select s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.first_bin, s.last_bin, s.us_from, s.us_until,
+    s.alike is not null
   from window_slice s where s.workflow_id = any (ids);
 end $$;
 
@@ -1083,11 +1084,12 @@ begin
     from fold_slice s join fold_window w using (workflow_id)
   ), sliced as (
     insert into window_slice as s (workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from,
-      us_until, below, samples)
+      us_until, below, alike, samples)
     select workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until,
       coalesce(sum(sign) filter (where us < us_from), 0),
-      coalesce(sample_changes(
-        array_agg(us) filter (where us >= us_from), array_agg(sign) filter (where us >= us_from)), '{}')
+      case when of_one_value then coalesce(sum(sign) filter (where us = us_from), 0) end,
+      coalesce(sample_changes(array_agg(us) filter (where us >= us_from and not of_one_value),
+        array_agg(sign) filter (where us >= us_from and not of_one_value)), '{}')
     from (
       select s.*, x.us, sum(x.sign)::int as sign
       from fold_sample x
@@ -1096,13 +1098,14 @@ begin
       join day_of d on d.workflow_id = x.workflow_id and d.quarter = bucket_15min(x.at)
       where x.us <= s.us_until and d.day > s.day_before and d.day <= s.last_day
       group by s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.first_bin, s.last_bin, s.us_from, s.us_until,
-        s.day_before, s.last_day, s.bin, x.us
+        s.of_one_value, s.day_before, s.last_day, s.bin, x.us
       having sum(x.sign) <> 0
     ) changed
-    group by workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until
+    group by workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until, of_one_value
     order by 1, 2, 3, 4, 5
     on conflict (workflow_id, measure, days, subject_id, place) do update set
       below = s.below + excluded.below,
+      alike = s.alike + excluded.alike,
       samples = case when excluded.samples = '{}' then s.samples else sorted_change(s.samples, excluded.samples) end
   ), edge_of as materialized (
     select d.workflow_id, d.quarter, w.sliced
@@ -1265,8 +1268,8 @@ begin
   group by what, bucket_15min(s.at), s.subject_id;
 end $$;
 
--- make_slices(workflow): makes the slices that it lacks, and anew those that a percentile is about to leave or that
--- have grown long. One that holds nothing, as too many samples are alike, stays until tomorrow.
+-- make_slices(workflow): makes the slices that it lacks, and anew those that a percentile is about to leave, or has left
+-- where all samples are alike, or that have grown long.
 create or replace function make_slices(workflow int) returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
@@ -1275,9 +1278,10 @@ declare
 begin
   for r in
     select * from slice_ranks(workflow) k
-    where k.us_from is null or k.length > 4 * k.margin or k.length > 0 and (
-      k.rank - k.below < least(k.margin, k.rank) / 2
-      or k.below + k.length - k.rank < least(k.margin, k.total - k.rank) / 2)
+    where k.us_from is null
+      or case when k.of_one_value then k.rank <= k.below or k.rank > k.below + k.length
+        else k.length > 4 * k.margin or k.rank - k.below < least(k.margin, k.rank) / 2
+          or k.below + k.length - k.rank < least(k.margin, k.total - k.rank) / 2 end
   loop
     perform make_slice(workflow, r.measure, r.days, r.subject_id, r.place, r.rank, r.margin);
   end loop;
@@ -1287,11 +1291,11 @@ end $$;
 -- slice_ranks(workflow): a row each slice that its windows should have, with the rank of its percentile in the window's
 -- total of samples, and how many samples a slice has to either side when it is made: what the edge of a range shifts a
 -- rank by, and a day of changes. Of the slice that there is (else null) where it begins, how many samples of the window
--- lie below that, and how many it holds.
+-- lie below that, how many it holds, and whether it is of one value.
 create or replace function slice_ranks(workflow int)
 returns table (
   measure measure, days int, subject_id int, place smallint, total bigint, rank bigint, margin bigint,
-  us_from bigint, below bigint, length int
+  us_from bigint, below bigint, length int, of_one_value boolean
 )
 language plpgsql stable
 set search_path = weir, pg_temp as $$
@@ -1299,7 +1303,7 @@ begin
   return query
   select h.measure, h.days, h.subject_id, p.place, t.total, rank_of(p.place, t.total),
     greatest(20, least(400, t.total / 100)), s.us_from, samples_before(h.samples, s.first_bin) + s.below,
-    cardinality(s.samples)
+    coalesce(s.alike, cardinality(s.samples)), s.alike is not null
   from histogram_window w
   join window_histogram h on h.workflow_id = w.workflow_id and h.measure = any (w.sliced)
   cross join lateral (select histogram_total(h.samples) as total) t
@@ -1330,7 +1334,7 @@ begin
 end $$;
 
 -- make_slice(workflow, what, days, subject, place, rank, margin): one of them, from the samples of the bins about its
--- rank. It holds nothing where too many samples are alike; their bin is read then.
+-- rank. Where too many are alike, it is of the value at the rank alone, and holds how many there are.
 create or replace function make_slice(
   workflow int, what measure, of_days int, subject int, of_place smallint, rank bigint, margin bigint
 ) returns void
@@ -1347,6 +1351,7 @@ declare
   us_until  bigint;
   first     int;
   last      int;
+  alike     int;
   waits     boolean := what = 'action_duration' and actions_wait(workflow);
 begin
   select array_agg(b.bin order by b.bin), min(b.upto - b.n) into bins, counted
@@ -1367,16 +1372,19 @@ begin
   us_until := sorted[least(cardinality(sorted), rank + margin - counted)];
   first := width_bucket(us_from - 1, sorted) + 1;
   last := width_bucket(us_until, sorted);
-  if last - first > 4 * margin then
-    us_until := us_from - 1;
+  if last - first >= 4 * margin then
+    us_from := sorted[rank - counted];
+    us_until := us_from;
+    first := width_bucket(us_from - 1, sorted) + 1;
+    alike := width_bucket(us_from, sorted) + 1 - first;
     last := first - 1;
   end if;
   insert into window_slice as s (workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until,
-    below, samples)
+    below, alike, samples)
   values (workflow, what, of_days, subject, of_place, histogram_bin(us_from),
-    greatest(histogram_bin(us_from), histogram_bin(us_until)), us_from, us_until,
-    counted + first - 1 - samples_before(counts, histogram_bin(us_from)), sorted[first:last])
+    histogram_bin(us_until), us_from, us_until,
+    counted + first - 1 - samples_before(counts, histogram_bin(us_from)), alike, sorted[first:last])
   on conflict (workflow_id, measure, days, subject_id, place) do update set first_bin = excluded.first_bin,
     last_bin = excluded.last_bin, us_from = excluded.us_from, us_until = excluded.us_until, below = excluded.below,
-    samples = excluded.samples;
+    alike = excluded.alike, samples = excluded.samples;
 end $$;

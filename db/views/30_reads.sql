@@ -611,7 +611,7 @@ begin
     ), total as materialized (
       select part.subject_id, max(part.samples) as samples, sum(part.n)::bigint as n from part group by part.subject_id
     ), slice as materialized (
-      select t.subject_id, p.place, s.us_from, s.us_until, s.samples,
+      select t.subject_id, p.place, s.us_from, s.us_until, s.alike, s.samples,
         rank_of(p.place, t.n) - samples_before(t.samples, s.first_bin) - s.below as nth
       from total t cross join unnest(asked) as p(place)
       left join window_slice s on s.workflow_id = workflow and s.measure = what and s.days = near.days
@@ -624,9 +624,12 @@ begin
       from slice s join edge e on e.subject_id = s.subject_id
       group by s.subject_id, s.place
     ), found as (
-      select s.subject_id, s.place, nth_sample(s.samples, coalesce(m.samples, '{}'), near.sign,
-        s.nth - near.sign * coalesce(m.below, 0)) as us
+      select s.subject_id, s.place, case
+          when s.alike is null then nth_sample(s.samples, o.samples, near.sign, o.nth)
+          when o.nth between 1 and s.alike + near.sign * cardinality(o.samples) then s.us_from end as us
       from slice s left join moved m on m.subject_id = s.subject_id and m.place = s.place
+      cross join lateral (
+        select coalesce(m.samples, '{}') as samples, s.nth - near.sign * coalesce(m.below, 0) as nth) o
     )
     select f.subject_id, max(f.us) filter (where place = 4) as p50, max(f.us) filter (where place = 3) as p95,
       max(f.us) filter (where place = 2) as p99, count(f.us) = count(*) as is_found

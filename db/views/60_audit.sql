@@ -360,14 +360,15 @@ begin
   cross join lateral (select (w.last_day at time zone 'UTC')::date - days + 1 - before as edge) e
   order by case when sample is not null then random() end limit sample;
   return audit_compare('window_slice',
-      'select workflow_id, measure, days, subject_id, place, below, samples from audit_slice', $q$
+      'select workflow_id, measure, days, subject_id, place, below, alike, samples from audit_slice', $q$
       select s.workflow_id, s.measure, s.days, s.subject_id, s.place,
         count(*) filter (where v.us < us_from and bin = first_bin),
-        coalesce(array_agg(v.us order by v.us) filter (where v.us between us_from and us_until), '{}')
+        case when alike is not null then count(*) filter (where v.us = us_from) end,
+        coalesce(array_agg(v.us order by v.us) filter (where alike is null and v.us between us_from and us_until), '{}')
       from audit_slice s cross join lateral generate_series(first_bin::int, last_bin) as bin
       left join lateral samples_of_bin(workflow_id, measure, subject_id, bin::smallint, since, until,
         measure = 'action_duration' and actions_wait(workflow_id)) v on true
-      group by s.workflow_id, s.measure, s.days, s.subject_id, s.place$q$)
+      group by s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.alike$q$)
     + audit_compare('window_edge', $q$
       select e.workflow_id, e.measure, e.quarter, e.subject_id, e.samples
       from audit_edge a join window_edge e on e.workflow_id = a.workflow_id and e.measure = a.measure

@@ -508,32 +508,58 @@ dbTest(
 );
 
 dbTest(
-  "slices hold nothing where too many samples are alike",
+  "slices answer where too many samples are alike to be held",
   async (world) => {
     const { sql, account } = world;
     await sql.unsafe(
       "create or replace function weir.sliced_from() returns int language sql immutable return 1",
     );
-    const now = Date.now();
-    const events = actionsOf([
-      Array(300).fill(0),
-      Array(300).fill(1_234_567),
-      Array.from({ length: 300 }, (_, i) => i % 2 ? 1_000 : 5_000 + i),
-    ]).map((event) => ({
-      ...event,
-      occurred_at: new Date(now - DAY_MS).toISOString(),
-    }));
-    await record(sql, account.account_id, events);
+    const midnight = Math.floor(Date.now() / DAY_MS) * DAY_MS;
+    /** Actions of three steps: alike all of them, and half of them. */
+    async function happen(word: string, daysAgo: number, many: number) {
+      const events = actionsOf([
+        Array(many).fill(0),
+        Array(many).fill(1_234_567),
+        Array.from({ length: many }, (_, i) => i % 2 ? 1_000 : 900 + i),
+      ]).map((event) => ({
+        ...event,
+        id: `${word} ${event.id}`,
+        occurred_at: new Date(midnight - daysAgo * DAY_MS).toISOString(),
+      }));
+      await record(sql, account.account_id, events);
+    }
+    async function check() {
+      // Half a day more than the window, and half a day less.
+      for (const daysAgo of [6.5, 5.5]) {
+        const since = new Date(midnight - daysAgo * DAY_MS);
+        const until = new Date(midnight + 1.5 * DAY_MS);
+        strictEqual(await compare(sql, workflow_id, since, until), 3);
+      }
+      deepStrictEqual(await recount(sql), []);
+    }
+
+    await happen("first", 1, 300);
+    await happen("more", 6.25, 40);
+    await happen("less", 5.75, 40);
     const [{ workflow_id }] = await sql<[{ workflow_id: number }]>`
-    select workflow_id from weir.workflow where workflow_uuid = ${WORKFLOW}`;
+      select workflow_id from weir.workflow where workflow_uuid = ${WORKFLOW}`;
     await sql`select weir.make_windows(${workflow_id})`;
-    const [{ empty }] = await sql<[{ empty: number }]>`
-    select count(*) filter (where samples = '{}')::int as empty from weir.window_slice`;
-    ok(empty > 0);
-    const since = new Date(Math.floor(now / DAY_MS) * DAY_MS - 6.5 * DAY_MS);
-    const until = new Date(Math.floor(now / DAY_MS) * DAY_MS + 1.5 * DAY_MS);
-    strictEqual(await compare(sql, workflow_id, since, until), 3);
-    deepStrictEqual(await recount(sql), []);
+    const [{ alike }] = await sql<[{ alike: number }]>`
+      select count(*)::int as alike from weir.window_slice where alike > 100`;
+    ok(alike > 0);
+    // What slices do not answer is missing then.
+    await sql.unsafe(
+      `create or replace function weir.bin_percentiles(workflow int, what weir.measure, since timestamptz,
+        until timestamptz, subjects int[])
+      returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
+      language plpgsql as $$ begin end $$`,
+    );
+    await check();
+    await happen("late", 2, 100);
+    await happen("late, at the edge", 5.6, 20);
+    await check();
+    await sql`select weir.make_windows(${workflow_id})`;
+    await check();
   },
 );
 
