@@ -283,7 +283,7 @@ async function slice({ sql }: World): Promise<void> {
     create or replace function weir.sliced_from() returns int language sql immutable return 1;
     select weir.make_windows(1);
     insert into weir.window_slice
-    select -n, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until, below, samples
+    select -n, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until, below, alike, samples
     from weir.window_slice, generate_series(1, 50) n;
     insert into weir.window_edge
     select -n, measure, quarter, subject_id, samples from weir.window_edge, generate_series(1, 300) n;
