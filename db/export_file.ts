@@ -107,7 +107,11 @@ export async function readNumbers(
   { sql, accountId, workflowUuid, now }: ExportSource,
   query: AnalyticsQuery,
 ): Promise<Numbers | null> {
-  return await readLive(sql, accountId, workflowUuid, query, now);
+  const live = await readLive(sql, accountId, workflowUuid, query, now);
+  if (live === null) return null;
+  // When they change next is nobody's who reads them once.
+  const { revision, analytics, funnel, actions } = live;
+  return { revision, analytics, funnel, actions };
 }
 
 const MEDIA_TYPES = {
