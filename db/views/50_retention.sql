@@ -6,6 +6,15 @@
 --
 -- Months of event are dropped. What is still wanted of them stays behind in a small partition in their
 -- place, and moves to event_history once it is small enough to do so in a moment.
+--
+-- Citus has neither triggers, by which a month tells that it is written to, nor blocks of a table that lies on many
+-- nodes: there events are deleted from their months, workflow by workflow (delete_events()), and a month goes when
+-- little is left of it.
+
+-- on_citus(): whether tables lie on nodes.
+create or replace function on_citus() returns boolean
+language sql stable
+return exists (select from pg_extension where extname = 'citus');
 
 -- kept_executions(part, from_block, to_block, horizon, at): executions with events in these blocks of a
 -- partition that are still wanted: open, ended after the horizon, or with an open conversion window; those
@@ -60,6 +69,63 @@ begin
     )
     select count(*) from gone$q$, events) into forgotten;
   return forgotten;
+end $$;
+
+-- delete_events(workflow, until, horizon, at, id): deletes, of the next thousand executions of a workflow that have
+-- events before until, those events, unless they are wanted as kept_executions() says; and what lies about of executions
+-- that never were enrolled, as forget_events() does. For Citus: each statement runs on the node of the workflow. What
+-- is wanted is judged by the statement that deletes, so an event that came just now is seen, or stays.
+-- Returns where it came to; id is null when it came to the end. busy: somebody is at the workflow.
+create or replace function delete_events(
+  workflow int, until timestamptz, horizon timestamptz, at timestamptz, inout id uuid, out deleted int, out busy boolean
+)
+language plpgsql
+set search_path = weir, pg_temp as $$
+declare
+  ids      uuid[];
+  gone     uuid[];
+  orphans  uuid[];
+begin
+  deleted := 0;
+  busy := not lock_workflow(workflow);
+  if busy then
+    return;
+  end if;
+  perform ring_fold();
+  ids := array(
+    select distinct e.execution_id from event e
+    where e.workflow_id = workflow and e.occurred_at < until and e.execution_id > delete_events.id
+    order by e.execution_id limit 1000);
+  id := ids[cardinality(ids)];
+  with deleting as (
+    delete from event e using workflow w
+    where e.workflow_id = workflow and e.occurred_at < until and e.execution_id = any (ids)
+      and w.workflow_id = workflow and w.created_at <= horizon
+      and not exists (
+        select from event_queue q where q.workflow_id = workflow and q.execution_id = e.execution_id)
+      and not exists (
+        select from execution x
+        where x.workflow_id = workflow and x.execution_id = e.execution_id and x.enrolled_at is not null
+          and (x.ended_at is null or x.ended_at > horizon
+            or x.enrolled_at + w.conversion_window_us * interval '1 microsecond' > at))
+      and (
+        exists (
+          select from execution x
+          where x.workflow_id = workflow and x.execution_id = e.execution_id and x.enrolled_at is not null)
+        or not exists (
+          select from event y
+          where y.workflow_id = workflow and y.execution_id = e.execution_id and y.occurred_at >= horizon))
+    returning e.execution_id
+  )
+  select count(*), array_agg(distinct execution_id) into deleted, gone from deleting;
+  orphans := array(
+    select g from unnest(gone) as g where not exists (
+      select from execution x
+      where x.workflow_id = workflow and x.execution_id = g and x.enrolled_at is not null));
+  delete from execution where workflow_id = workflow and execution_id = any (orphans);
+  delete from execution_step where workflow_id = workflow and execution_id = any (orphans);
+  delete from execution_goal where workflow_id = workflow and execution_id = any (orphans);
+  delete from parked_action where workflow_id = workflow and execution_id = any (orphans);
 end $$;
 
 -- event_months(): the months that event is made of, oldest first. is_kept: what was wanted of it is all
@@ -313,6 +379,8 @@ language plpgsql as $$
 declare
   -- 90 days, and what whole local dates reach back beyond them in any zone
   horizon     timestamptz := at - interval '92 days';
+  is_spread   boolean := weir.on_citus();
+  old_until   timestamptz;                                       -- where months begin of which nothing goes yet
   month       record;
   w           record;
   batch       record;
@@ -331,14 +399,22 @@ begin
     return;
   end if;
   perform weir.extend_partitions();
+  commit;
+  if not weir.lock_job('retain') then
+    return;
+  end if;
   delete from weir.view_refresh where started_at < at - interval '7 days';
   delete from weir.refresh_request where requested_at < at - interval '7 days';
   delete from weir.quality_count where day < (at - interval '90 days')::date;
+  commit;
+  if not weir.lock_job('retain') then
+    return;
+  end if;
   quarters := weir.drop_quarters(horizon);
   perform weir.drop_access_months(at - interval '1 year');
   commit;
 
-  for month in select * from weir.event_months() where until <= horizon and not is_kept loop
+  for month in select * from weir.event_months() where until <= horizon and not is_kept and not is_spread loop
     for attempt in 1..5 loop
       if not weir.lock_job('retain') then return; end if;
       perform weir.watch_month(month.part);
@@ -375,7 +451,9 @@ begin
   end loop;
 
   for month in
-    select 'weir.event_history'::regclass as part union all select part from weir.event_months() where is_kept
+    select part from (
+      select 'weir.event_history'::regclass as part union all select part from weir.event_months() where is_kept
+    ) old where not is_spread
   loop
     block := 0;
     while block < weir.blocks(month.part) loop
@@ -391,25 +469,22 @@ begin
     end loop;
   end loop;
 
-  loop
-    if not weir.lock_job('retain') then return; end if;
-    select * into month from weir.event_months() limit 1;
-    exit when not found or not month.is_kept;
-    execute format('select count(*) from (select from %s limit 5001) few', month.part) into count;
-    exit when count > 5000;
-    perform weir.bound_history(month.until);
-    commit;
-    perform weir.validate_history();
-    commit;
-    perform weir.merge_month(month.part, month.until);
-    commit;
-  end loop;
-
+  select coalesce(max(until) filter (where until <= horizon), min(since)) into old_until from weir.event_months();
   for w in
     select f.workflow_id, f.created_at, a.time_zone
     from weir.workflow f join weir.account a using (account_id)
     where f.created_at <= horizon order by f.workflow_id
   loop
+    select '00000000-0000-0000-0000-000000000000'::uuid as id into batch;
+    while is_spread and batch.id is not null loop
+      if not weir.lock_job('retain') then return; end if;
+      select * into batch from weir.delete_events(w.workflow_id, old_until, horizon, at, batch.id);
+      commit;
+      events := events + batch.deleted;
+      if batch.busy then
+        perform pg_sleep(0.05);
+      end if;
+    end loop;
     select '-infinity'::timestamptz as at, '00000000-0000-0000-0000-000000000000'::uuid as id into batch;
     loop
       if not weir.lock_job('retain') then return; end if;
@@ -426,7 +501,7 @@ begin
       loop
         if not weir.lock_job('retain') then return; end if;
         execute format(
-          'delete from weir.%I where ctid = any (array(select ctid from weir.%I
+          'delete from weir.%I where workflow_id = $1 and ctid = any (array(select ctid from weir.%I
              where workflow_id = $1 and grain = ''day'' and bucket < $2 limit 5000))', name, name)
         using w.workflow_id, weir.day_key(((at at time zone w.time_zone)::date - interval '2 years')::date);
         get diagnostics count = row_count;
@@ -444,6 +519,22 @@ begin
       and bucket < weir.day_key(((at at time zone w.time_zone)::date - interval '2 years')::date);
     commit;
   end loop;
+
+  loop
+    if not weir.lock_job('retain') then return; end if;
+    select * into month from weir.event_months() limit 1;
+    exit when not found or not month.is_kept and not (is_spread and month.until <= horizon);
+    execute format('select count(*) from (select from %s limit 5001) few', month.part) into count;
+    exit when count > 5000;
+    perform weir.bound_history(month.until);
+    commit;
+    perform weir.validate_history();
+    commit;
+    perform weir.merge_month(month.part, month.until);
+    commit;
+    months := months + is_spread::int;
+  end loop;
+
   if not weir.lock_job('retain') then return; end if;
   -- Last: whoever records in a long transaction, or a dump, has it fail, and the job is tried again.
   perform weir.forget_keys();

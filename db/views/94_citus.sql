@@ -16,4 +16,4 @@ begin
   end loop;
 end $$;
 
-select plan_with_values() where exists (select from pg_extension where extname = 'citus');
+select plan_with_values() where on_citus();

@@ -4,7 +4,7 @@ import type { Sql } from "../../db/client.ts";
 import { fold, recordEvents } from "../../db/events.ts";
 import { audit, retain } from "../../db/jobs.ts";
 import { AnalyticsQuery, Event } from "../../db/schema.ts";
-import { dbTest, until } from "../harness.ts";
+import { dbTest, until, type World } from "../harness.ts";
 import { recordExecutions, stepUuid } from "../bench/history.ts";
 import { DAY_MS, makePast } from "./_history.ts";
 
@@ -51,7 +51,20 @@ async function strays(sql: Sql): Promise<number> {
   );
 }
 
-dbTest("retain() drops months and changes no day", async (world) => {
+/**
+ * What is the same whether months are rewritten, or events are deleted from them as on Citus. There both are: nothing
+ * but Citus' own behaviour is missing where the second is run on one Postgres.
+ */
+function onBoth(name: string, test: (world: World) => Promise<void>): void {
+  dbTest(name, test);
+  dbTest(`${name}, by deleting as on Citus`, async (world) => {
+    await world.sql`
+      create or replace function weir.on_citus() returns boolean language sql stable return true`;
+    await test(world);
+  });
+}
+
+onBoth("retain() drops months and changes no day", async (world) => {
   const { sql } = world;
   const { events } = await makePast(world);
   const days = await daysAndMonths(sql);
@@ -132,7 +145,7 @@ dbTest(
 /** A step that nobody of the past has entered. */
 const STEP = 77;
 
-dbTest(
+onBoth(
   "retain() deletes what ended long ago, and never what is open",
   async (world) => {
     const { sql } = world;
@@ -186,7 +199,7 @@ dbTest(
   },
 );
 
-dbTest("retain() keeps days two years and months for ever", async (world) => {
+onBoth("retain() keeps days two years and months for ever", async (world) => {
   const { sql } = world;
   await makePast(world);
   const did = await retain(world.work, inDays(700));
@@ -200,7 +213,7 @@ dbTest("retain() keeps days two years and months for ever", async (world) => {
   strictEqual(left.months, 300);
 });
 
-dbTest("retain() forgets those who never enrolled", async (world) => {
+onBoth("retain() forgets those who never enrolled", async (world) => {
   const { sql, account } = world;
   const { workflow_uuid } = await makePast(world, 5);
   const orphan = (id: string, ago: number, change = {}) =>
@@ -292,7 +305,7 @@ dbTest(
   },
 );
 
-dbTest("retain() lets events in and reads through", async (world) => {
+onBoth("retain() lets events in and reads through", async (world) => {
   const { sql } = world;
   const { workflow_id } = await makePast(world, 400);
   const at = inDays(60);
@@ -357,7 +370,7 @@ dbTest(
   },
 );
 
-dbTest(
+onBoth(
   "retain() leaves every id of what it keeps known, and no key",
   async (world) => {
     const { sql, account } = world;
@@ -409,6 +422,63 @@ dbTest(
 );
 
 dbTest(
+  "delete_events() leaves what comes while it looks, and what waits to be folded",
+  async (world) => {
+    const { sql, work, account } = world;
+    const { workflow_uuid, workflow_id } = await makePast(world, 0);
+    const at = inDays(60);
+    const horizon = new Date(at.getTime() - 92 * DAY_MS);
+    const execution_id = crypto.randomUUID();
+    const old = (id: string, change: Record<string, unknown>) =>
+      Event.parse({
+        id,
+        workflow_id: workflow_uuid,
+        execution_id,
+        contact_id: "contact",
+        occurred_at: inDays(-85).toISOString(),
+        ...change,
+      });
+    const record = (tx: Sql, event: Event) =>
+      recordEvents(tx, account.account_id, [event]);
+    const deleteAll = async () => {
+      const [row] = await work<[{ deleted: number; busy: boolean }]>`
+        select * from weir.delete_events(${workflow_id}, now(), ${horizon}, ${at},
+          '00000000-0000-0000-0000-000000000000')`;
+      strictEqual(row.busy, false);
+      return row.deleted;
+    };
+    const ids = async () =>
+      (await sql`select event_id from weir.event order by 1`)
+        .map(({ event_id }) => event_id);
+    await record(
+      sql,
+      old("begun", { type: "execution.enrolled", source: "api" }),
+    );
+    await record(sql, old("ended", { type: "execution.completed" }));
+    // Not folded yet: nothing knows that it has ended.
+    strictEqual(await deleteAll(), 0);
+    await fold(sql);
+
+    const late = { type: "step.entered", step_id: stepUuid(0) };
+    await sql.begin(async (tx) => {
+      await record(tx as unknown as Sql, old("late", late));
+      strictEqual(await deleteAll(), 2);
+    });
+    deepStrictEqual(await ids(), ["late"]);
+    strictEqual(await deleteAll(), 0);
+    await fold(sql);
+    strictEqual(await deleteAll(), 1);
+
+    await sql.begin(async (tx) => {
+      await tx`select weir.lock_workflow(${workflow_id})`;
+      const [row] = await work`
+        select * from weir.delete_events(${workflow_id}, now(), ${horizon}, ${at}, ${execution_id})`;
+      deepStrictEqual(row, { id: execution_id, deleted: 0, busy: true });
+    });
+  },
+);
+
+dbTest(
   "forget_keys() leaves the keys of who is recording",
   async (world) => {
     const { sql, account } = world;
@@ -441,7 +511,7 @@ dbTest(
   },
 );
 
-dbTest(
+onBoth(
   "retain() keeps a history that was imported yesterday",
   async (world) => {
     const { sql, snapshots } = world;
