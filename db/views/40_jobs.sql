@@ -208,7 +208,8 @@ begin
 end $$;
 
 -- read_pipeline(most): how jobs, views and queue are doing; of nobody's data. It hops along the queue's index
--- from workflow to workflow: in the queue as a whole nothing says which event is the oldest.
+-- from workflow to workflow: in the queue as a whole nothing says which event is the oldest. Citus cannot hop over
+-- nodes, and has each of them look through what waits there.
 --
 -- most     queued events are counted up to it
 -- Callers  readPipeline() of db/jobs.ts.
@@ -216,19 +217,26 @@ create or replace function read_pipeline(most int)
 returns table (scheduler text, fold_lag_seconds float8, queued_events bigint, drift bigint, jobs json, views json)
 language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
+declare
+  oldest  timestamptz;
+  queued  bigint;
 begin
+  if on_citus() then
+    select min(q.accepted_at) into oldest from event_queue q;
+  else
+    with recursive hop as (
+      (select q.workflow_id, q.accepted_at from event_queue q order by q.workflow_id, q.queue_id limit 1)
+      union all
+      select next.* from hop cross join lateral (
+        select q.workflow_id, q.accepted_at from event_queue q where q.workflow_id > hop.workflow_id
+        order by q.workflow_id, q.queue_id limit 1
+      ) next
+    )
+    select min(accepted_at) into oldest from hop;
+  end if;
+  select count(*) into queued from (select from event_queue limit most) waiting;
   return query
-  select scheduler(),
-    (with recursive hop as (
-        (select q.workflow_id, q.accepted_at from event_queue q order by q.workflow_id, q.queue_id limit 1)
-        union all
-        select next.* from hop cross join lateral (
-          select q.workflow_id, q.accepted_at from event_queue q where q.workflow_id > hop.workflow_id
-          order by q.workflow_id, q.queue_id limit 1
-        ) next
-      )
-      select greatest(extract(epoch from clock_timestamp() - min(accepted_at)), 0)::float8 from hop),
-    (select count(*) from (select from event_queue limit most) waiting),
+  select scheduler(), greatest(extract(epoch from clock_timestamp() - oldest), 0)::float8, queued,
     (select count(*) from audit_drift),
     (select coalesce(json_agg(json_build_object('name', j.name, 'run_by', j.run_by, 'every_seconds', j.every_seconds,
         'lag_seconds', extract(epoch from clock_timestamp() - j.finished_at)::float8,
