@@ -3,13 +3,14 @@
 --
 --   psql --single-transaction --set ON_ERROR_STOP=1 --file db/citus.sql "$DATABASE_URL"
 --
+-- The extension and its nodes have to be there before `migrate`, as Citus copies functions to nodes when they are made.
 -- The coordinator has to be a node of its own cluster (citus_set_coordinator_host): tables that stay on it have
--- foreign keys to those that lie everywhere.
+-- foreign keys to those that lie everywhere. tests/cluster.ts does it all in this order.
 --
--- NOT TRIED ON CITUS: there was none to try it on. tests/db/citus_test.ts runs it on a plain Postgres, where two
+-- NOT TRIED ON CITUS: there was none to try it on. tests/db/citus_test.ts runs it on a plain Postgres, where
 -- stand-ins note what it asks for, and holds that against Citus's documented rules: keys, foreign keys, triggers,
 -- partitions, functions, every statement, and every table of the schema in exactly one of the three groups below.
--- With TEST_CITUS_URL it runs there.
+-- With TEST_CITUS_URL the suite runs there.
 --
 -- IN THE WAY, so that a Weir on it is NOT expected to count: docs/scaling.md, One Postgres, and many, names each
 -- function and the rule that stops it. This places the tables; it is where that work begins.
@@ -33,6 +34,15 @@ begin
     execute format('alter table %s alter %I set default nextval(%L)', c.relation, c.attname, c.relname || '_ids');
     execute format('grant usage on sequence %I to weir_work', c.relname || '_ids');
   end loop;
+end $$;
+
+-- Citus reaches nodes as whoever asks, and the worker asks as weir_work. Without a password: how nodes let it in is up
+-- to you (pg_hba.conf, pg_dist_authinfo).
+do $$
+begin
+  if not (select rolcanlogin from pg_roles where rolname = 'weir_work') then
+    alter role weir_work login;
+  end if;
 end $$;
 
 -- Else plans without values could not be sent to one node.

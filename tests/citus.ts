@@ -55,6 +55,14 @@ export interface Judged {
   changesBy: Set<string>;
   /** Whether `insert … values` has a subquery. */
   insertsSubquery: boolean;
+  /**
+   * Of what is `across`: whether Citus refuses it. It answers subqueries that no node can answer alone one after the
+   * other, and puts the rest together on the coordinator; but not one that is asked for each row of another, and not
+   * `with recursive` or grouping sets.
+   */
+  isRefused: boolean;
+  /** Whether it touches a table of the coordinator alone. */
+  touchesLocal: boolean;
 }
 
 /** A node of the parser's tree. */
@@ -147,6 +155,8 @@ export function judge(statement: Node, { spread, local }: Places): Judged {
   let insertsSubquery = false;
   /** Whether a node cannot answer for the workflows that it has without the others. */
   let needsOthers = false;
+  /** Whether there is what only one node can do. */
+  let needsOne = false;
 
   function isSpread(table: string | null): boolean {
     return table !== null && spread.has(table);
@@ -278,6 +288,9 @@ export function judge(statement: Node, { spread, local }: Places): Judged {
 
   function read(node: Node, outer: Query | null): void {
     const [kind, it] = Object.entries<Node>(node)[0]!;
+    if (kind === "CreateTableAsStmt") return read(it.query, outer);
+    needsOne ||= Boolean(it.withClause?.recursive) ||
+      Boolean(it.groupClause?.some(({ GroupingSet }: Node) => GroupingSet));
     for (const { CommonTableExpr } of it.withClause?.ctes ?? []) {
       read(CommonTableExpr.ctequery, outer);
     }
@@ -357,7 +370,20 @@ export function judge(statement: Node, { spread, local }: Places): Judged {
     : touchesLocal || writes
     ? "with local rows"
     : "routed";
-  return { way, calls: callsOf(statement), changesBy, insertsSubquery };
+  const isRefused = way === "across" && (needsOne ||
+    queries.some(({ same }) =>
+      same.some(([a, b]) =>
+        a.of !== b.of && (isSpread(a.table) || isSpread(b.table))
+      )
+    ));
+  return {
+    way,
+    calls: callsOf(statement),
+    changesBy,
+    insertsSubquery,
+    isRefused,
+    touchesLocal,
+  };
 }
 
 function callsOf(tree: Node): Set<string> {
@@ -365,4 +391,34 @@ function callsOf(tree: Node): Set<string> {
     [...nodesOf(tree)].filter(([kind]) => kind === "FuncCall")
       .map(([, { funcname }]) => funcname.at(-1).String.sval),
   );
+}
+
+/**
+ * Functions that a node cannot answer: they read what is spread, or what the coordinator alone has, by themselves or by
+ * functions that they call.
+ *
+ * @param functions With their statements judged.
+ * @returns Their names.
+ */
+export function readersOf(
+  functions: { name: string; statements: Judged[] }[],
+): Set<string> {
+  const readers = new Set(
+    functions.filter(({ statements }) =>
+      statements.some(({ way, touchesLocal }) =>
+        way !== "elsewhere" || touchesLocal
+      )
+    ).map(({ name }) => name),
+  );
+  for (let size = -1; size < readers.size;) {
+    size = readers.size;
+    for (const { name, statements } of functions) {
+      if (
+        statements.some(({ calls }) =>
+          [...calls].some((call) => readers.has(call))
+        )
+      ) readers.add(name);
+    }
+  }
+  return readers;
 }

@@ -13,6 +13,7 @@ import {
 } from "../db/access.ts";
 import { connect, type Sql } from "../db/client.ts";
 import { SCOPES } from "../db/schema.ts";
+import { createOnCluster, dropOnCluster, isOnOnePostgres } from "./cluster.ts";
 
 /** Migrated once by tests/run.ts, before any test; copied by each. */
 export const TEMPLATE = "weir_template";
@@ -71,23 +72,36 @@ export function dbTest(
   name: string,
   test: (world: World, t: Deno.TestContext) => Promise<void>,
 ): void {
-  Deno.test(name, (t) => withDatabase((world) => test(world, t)));
+  Deno.test(name, (t) => {
+    const file = t.origin.replace(new URL("../", import.meta.url).href, "");
+    return withDatabase(
+      (world) => test(world, t),
+      isOnOnePostgres(`${file} ${name}`),
+    );
+  });
 }
 
 /**
- * Runs something on a copy of the migrated database of its own; for tests that register
- * themselves.
+ * Runs something on a migrated database of its own; for tests that register themselves. It is a copy on the test
+ * server, or made anew on the cluster that `TEST_CITUS_URL` names.
  *
  * @param fn What to run.
+ * @param isOnOne Whether it is on one Postgres in any case.
  */
 export async function withDatabase(
   fn: (world: World) => Promise<void>,
+  isOnOne = false,
 ): Promise<void> {
   const database = `weir_${crypto.randomUUID().replaceAll("-", "")}`;
-  await admin(
-    `create database ${database} template ${TEMPLATE} strategy wal_log`,
-  );
-  const database_url = urlOf(database);
+  const cluster = isOnOne ? undefined : clusterUrl();
+  if (cluster) await createOnCluster(cluster, database);
+  else {
+    await admin(
+      `create database ${database} template ${TEMPLATE} strategy wal_log`,
+      oneUrl(),
+    );
+  }
+  const database_url = at(cluster ?? oneUrl(), database);
   const options = {
     max: 4,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
@@ -115,7 +129,8 @@ export async function withDatabase(
     await Promise.all(
       [sql, web, work, snapshots].map((client) => client.end({ timeout: 5 })),
     );
-    await admin(`drop database ${database} with (force)`);
+    if (cluster) await dropOnCluster(cluster, database);
+    else await admin(`drop database ${database} with (force)`, oneUrl());
   }
 }
 
@@ -292,9 +307,13 @@ export async function until(
  * Runs one statement outside any test's database.
  *
  * @param statement SQL.
+ * @param server URL of a superuser; where tests are, if it is left out.
  */
-export async function admin(statement: string): Promise<void> {
-  const sql = connect(urlOf("postgres"), {
+export async function admin(
+  statement: string,
+  server = urlOf("postgres"),
+): Promise<void> {
+  const sql = connect(at(server, "postgres"), {
     max: 1,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
   });
@@ -306,15 +325,28 @@ export async function admin(statement: string): Promise<void> {
 }
 
 /**
- * @param database Name of a database of the test server.
+ * @param database Name of a database of the test server, which may be the coordinator of a cluster.
  * @returns Its URL.
  * @throws {Error} Outside of `deno task test`.
  */
 export function urlOf(database: string): string {
+  return at(clusterUrl() ?? oneUrl(), database);
+}
+
+function clusterUrl(): string | undefined {
+  return Deno.env.get("TEST_CITUS_URL") || undefined;
+}
+
+/** The one Postgres that has the template. */
+function oneUrl(): string {
   const server = Deno.env.get("TEST_DATABASE_URL");
   if (!server) {
     throw new Error("Cannot test without a database: run `deno task test`");
   }
+  return server;
+}
+
+function at(server: string, database: string): string {
   const url = new URL(server);
   url.pathname = `/${database}`;
   return url.href;

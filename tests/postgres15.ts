@@ -25,7 +25,7 @@ const PG_CRON = "/usr/lib/postgresql/15/lib/pg_cron.so";
 export const CRON_DATABASE = "weir_cron";
 
 /** Quick, and of nobody's concern but ours. */
-const PRIVATE_SETTINGS = [
+export const PRIVATE_SETTINGS = [
   "listen_addresses=127.0.0.1",
   "unix_socket_directories=",
   "fsync=off",
@@ -146,15 +146,28 @@ async function makeHome(runner: Runner): Promise<string> {
   return home;
 }
 
-async function launch(
+/**
+ * Starts a server on the data in `home`, which is gone with it.
+ *
+ * @param what Named in errors.
+ * @param home Has `data`, of `initdb` without a password.
+ * @param runner Whose it is.
+ * @param settings Each `name=value`.
+ * @param port Any free one, if it is left out.
+ * @param bin Where `postgres` is.
+ * @returns The server, which answers; ending it leaves its data.
+ * @throws {Error} When it does not start.
+ */
+export async function launch(
   what: string,
   home: string,
   runner: Runner,
   settings: string[],
   port = freePort(),
+  bin = BIN,
 ): Promise<Postgres15 & { end(): Promise<void> }> {
   const process = new Deno.Command("/bin/sh", {
-    args: ["-c", WATCHDOG, "sh", join(BIN, "postgres")]
+    args: ["-c", WATCHDOG, "sh", join(bin, "postgres")]
       .concat("-D", join(home, "data"), "-p", String(port))
       .concat(settings.flatMap((one) => ["-c", one])),
     ...runner,

@@ -4,7 +4,9 @@
  *
  * Paths run only those tests, flags go to `deno test`:
  * `deno task test tests/db --filter=fold`. With `TEST_DATABASE_URL`, the URL of a
- * superuser, the tests run on that Postgres.
+ * superuser, the tests run on that Postgres. With `TEST_CITUS_URL`, that of a superuser
+ * at a database of a coordinator, they run on its cluster, but for those that
+ * `cluster.ts` names.
  *
  * @module
  */
@@ -16,6 +18,7 @@ import { type Embedded, startEmbedded } from "../db/embedded.ts";
 import { migrate } from "../db/migrate.ts";
 import { buildIslands } from "../islands/build.ts";
 import { launcherGone } from "../workers/_launcher.ts";
+import { createOnCluster, dropOnCluster } from "./cluster.ts";
 import { ensurePrograms } from "./debian.ts";
 import { TEMPLATE } from "./harness.ts";
 import { ensurePostgres15, startPostgres15 } from "./postgres15.ts";
@@ -95,6 +98,12 @@ async function main(args: string[], signal: AbortSignal): Promise<boolean> {
     });
     env.TEST_DATABASE_URL = given ?? postgres!.url;
     await createTemplate(env.TEST_DATABASE_URL);
+    const cluster = Deno.env.get("TEST_CITUS_URL");
+    // Whatever is wrong with it is said once; and the roles, which all its databases share, are made by one.
+    if (cluster) {
+      await createOnCluster(cluster, TEMPLATE);
+      await dropOnCluster(cluster, TEMPLATE);
+    }
     return await runAll(files, flags, env, signal, paths.length === 0);
   } finally {
     await postgres?.stop();
@@ -151,7 +160,7 @@ async function runOnPostgres15(
   return await runTests(
     ["--parallel", ...flags, ...files.filter((file) => CRON.test(file))]
       .concat(ALSO_ON_POSTGRES_15),
-    { ...env, TEST_DATABASE_URL: postgres.url },
+    { ...env, TEST_DATABASE_URL: postgres.url, TEST_CITUS_URL: "" },
     signal,
   );
 }
