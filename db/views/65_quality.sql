@@ -37,52 +37,53 @@ end;
 -- execution's version, and none of those was entered before. So branches that run side by side are no fault.
 -- Looked at are the newest 500 executions, so that the cost is bounded: 1,000 execution_step rows take 10 ms.
 create or replace function read_quality(account int, id uuid, days int) returns json
-language sql stable security definer
-set search_path = weir, pg_temp
-begin atomic
-  with mine as (
-    select w.workflow_id, w.workflow_uuid, now() - days * interval '1 day' as since
-    from weir.workflow w where w.workflow_uuid = id and w.account_id = account
-  ), arrival as (
-    select kind, sum(events) as events, max(last_at) as last_at
-    from weir.quality_count join mine using (workflow_id)
-    where day >= (since at time zone 'UTC')::date group by kind
+language plpgsql stable security definer
+set search_path = weir, pg_temp as $$
+declare
+  workflow  int := (select w.workflow_id from workflow w where w.workflow_uuid = id and w.account_id = account);
+  since     timestamptz := now() - days * interval '1 day';
+begin
+  if workflow is null then
+    return null;
+  end if;
+  return (
+  with arrival as (
+    select q.kind, sum(q.events) as events, max(q.last_at) as last_at
+    from quality_count q
+    where q.workflow_id = workflow and q.day >= (since at time zone 'UTC')::date group by q.kind
   ), arrival_example as (
     select kind, array_agg(distinct execution) as executions
     from (
-      select kind, execution, row_number() over (partition by kind order by last_at desc) as place
-      from weir.quality_count join mine using (workflow_id) cross join unnest(executions) as execution
-      where day >= (since at time zone 'UTC')::date
+      select q.kind, execution, row_number() over (partition by q.kind order by q.last_at desc) as place
+      from quality_count q cross join unnest(q.executions) as execution
+      where q.workflow_id = workflow and q.day >= (since at time zone 'UTC')::date
     ) newest where place <= 5 group by kind
   ), defined as (  -- the steps of each version, and where they lead
     select v.version, (s->>'step_id')::uuid as step_uuid, s->>'name' as name, s->'next' as next
-    from weir.workflow_version v join mine using (workflow_id)
-    cross join jsonb_array_elements(v.definition->'steps') as s
+    from workflow_version v cross join jsonb_array_elements(v.definition->'steps') as s
+    where v.workflow_id = workflow
   ), edge as (
     select version, step_uuid as came_from, n::uuid as goes_to
     from defined cross join jsonb_array_elements_text(coalesce(next, '[]')) as n
   ), step_sum as (
     select s.step_uuid, sum(r.entered) as entered, sum(r.completed) as completed,
       sum(r.dropped_off + r.goal_exits) as left_open
-    from mine join weir.step_rollup r using (workflow_id) join weir.step s using (workflow_id, step_id)
-    where r.grain = 'day' and r.bucket >= since group by s.step_uuid
+    from step_rollup r join step s on s.workflow_id = workflow and s.step_id = r.step_id
+    where r.workflow_id = workflow and r.grain = 'day' and r.bucket >= since group by s.step_uuid
   ), action_sum as (
     select s.step_uuid, sum(r.executions) as executions
-    from mine join weir.action_rollup r using (workflow_id) join weir.step s using (workflow_id, step_id)
-    where r.grain = 'day' and r.bucket >= since group by s.step_uuid
+    from action_rollup r join step s on s.workflow_id = workflow and s.step_id = r.step_id
+    where r.workflow_id = workflow and r.grain = 'day' and r.bucket >= since group by s.step_uuid
   ), sample as materialized (
-    select x.workflow_id, x.execution_id, x.version, x.ended_at
-    from mine cross join lateral (
-      select * from weir.execution e
-      where e.workflow_id = mine.workflow_id and e.enrolled_at >= since
-      order by e.enrolled_at desc limit 500
-    ) x
+    select e.execution_id, e.version, e.ended_at from execution e
+    where e.workflow_id = workflow and e.enrolled_at >= since
+    order by e.enrolled_at desc limit 500
   ), visit as materialized (
     select x.execution_id, x.version, x.ended_at, s.step_uuid, e.completed_at,
       coalesce(e.entered_at, e.completed_at) as at
     from sample x
-    join weir.execution_step e using (workflow_id, execution_id)
-    join weir.step s using (workflow_id, step_id)
+    join execution_step e on e.workflow_id = workflow and e.execution_id = x.execution_id
+    join step s on s.workflow_id = workflow and s.step_id = e.step_id
   ), forbidden as (
     select v.execution_id, v.step_uuid as goes_to, (
         select p.step_uuid from visit p
@@ -97,12 +98,12 @@ begin atomic
           and p.execution_id = v.execution_id and p.at <= v.at)
   )
   select json_build_object(
-    'workflow_id', mine.workflow_uuid,
-    'since', weir.iso_instant(since),
+    'workflow_id', id,
+    'since', iso_instant(since),
     'arrivals', (
       select json_agg(json_build_object('kind', kind, 'events', coalesce(events, 0),
-        'last_at', weir.iso_instant(last_at), 'executions', coalesce(executions, '{}')) order by kind)
-      from unnest(enum_range(null::weir.quality_kind)) as kind
+        'last_at', iso_instant(last_at), 'executions', coalesce(executions, '{}')) order by kind)
+      from unnest(enum_range(null::quality_kind)) as kind
       left join arrival using (kind) left join arrival_example using (kind)),
     'unknown_steps', (
       select coalesce(json_agg(json_build_object('step_id', step_uuid, 'entered', coalesce(entered, 0),
@@ -127,9 +128,8 @@ begin atomic
         select came_from, goes_to, count(*) as count, (array_agg(execution_id))[1:5] as executions
         from forbidden group by came_from, goes_to
       ) f),
-    'checked_executions', (select count(*) from sample))
-  from mine;
-end;
+    'checked_executions', (select count(*) from sample)));
+end $$;
 
 -- record(account, event): one event, from within the producer's own transaction: it is reported if and only if
 -- what it reports is committed.

@@ -253,6 +253,7 @@ const HOT = [
   "read_distribution",
   "list_executions",
   "read_execution",
+  "read_quality",
   // Called by texts that are put together.
   "execution_row",
 ];
@@ -265,7 +266,6 @@ const OVER_ALL = [
   "audit_windows",
   "erase_contact",
   "read_pipeline",
-  "read_quality",
   "refresh_views",
   "workflow_headline",
   "workflow_listing",
@@ -275,7 +275,6 @@ const OVER_ALL = [
 const REFUSED = [
   "audit_days",
   "audit_executions",
-  "read_quality",
   "workflow_headline",
   "workflow_listing",
 ];
