@@ -222,7 +222,13 @@ async function mayRun(): Promise<boolean> {
 
 /** May start nothing and hold nothing open: it lasts as long as those who may. */
 async function joinOnly(dataDir: string): Promise<Embedded> {
-  const access = await readAccess(dataDir);
+  const access = await readAccess(dataDir).catch((error) => {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    // A Postgres that is started beside these would not help them.
+    throw new Error(
+      `Cannot read where the embedded Postgres of "${dataDir}" is: set DATABASE_URL`,
+    );
+  });
   if (!access || !await answers(access)) {
     throw new Error(
       `Cannot reach the embedded Postgres of "${dataDir}": run \`deno task start\` beside this, or set DATABASE_URL`,

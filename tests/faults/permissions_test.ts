@@ -116,6 +116,20 @@ Deno.test("tasks run, write and read nothing but what is theirs", async () => {
   }
 });
 
+Deno.test("tasks that may not join an embedded Postgres say what to set instead", async () => {
+  // Not below /tmp, which `work` may read.
+  const DATA_DIR = `/weir-${crypto.randomUUID()}`;
+  for (const name of ["serve", "work", "migrate"]) {
+    await using task = start([name], { DATABASE_URL: "", DATA_DIR });
+    await within("it has ended", task.ended);
+    strictEqual((await task.process.status).code, 1);
+    strictEqual(
+      task.log(),
+      `Cannot read where the embedded Postgres of "${DATA_DIR}" is: set DATABASE_URL\n`,
+    );
+  }
+});
+
 dbTest(
   "serve and work do all of their work as tasks, and leave when their task is killed",
   async (world) => {
