@@ -372,5 +372,7 @@ async function findBrowser(): Promise<string> {
   for (const path of PATHS) {
     if (await Deno.stat(path).then(() => true, () => false)) return path;
   }
-  throw new PrintError("Cannot print: no browser, set CHROMIUM_PATH");
+  throw new PrintError(
+    "Cannot print: no browser, set CHROMIUM_PATH or CHROMIUM_URL",
+  );
 }
