@@ -1,5 +1,10 @@
 -- Small functions that give a word one meaning. Immutable ones are inlined by the planner.
 
+-- on_citus(): whether tables lie on nodes of a cluster, as db/citus.sql spreads them.
+create or replace function on_citus() returns boolean
+language sql stable
+return exists (select from pg_extension where extname = 'citus');
+
 -- bucket_15min(instant): the quarter of an hour that an instant lies in.
 create or replace function bucket_15min(instant timestamptz) returns timestamptz
 language sql immutable parallel safe

@@ -11,11 +11,6 @@
 -- nodes: there events are deleted from their months, workflow by workflow (delete_events()), and a month goes when
 -- little is left of it.
 
--- on_citus(): whether tables lie on nodes.
-create or replace function on_citus() returns boolean
-language sql stable
-return exists (select from pg_extension where extname = 'citus');
-
 -- kept_executions(part, from_block, to_block, horizon, at): executions with events in these blocks of a
 -- partition that are still wanted: open, ended after the horizon, or with an open conversion window; those
 -- that are not enrolled yet while they have anything younger; those with events that wait.
