@@ -1256,17 +1256,20 @@ end $$;
 create or replace function make_edges(workflow int) returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
+declare
+  h  record;
 begin
+  select w.sliced, w.last_day, a.time_zone into h
+  from histogram_window w join workflow k using (workflow_id) join account a using (account_id)
+  where w.workflow_id = workflow;
   delete from window_edge where workflow_id = workflow;
   insert into window_edge (workflow_id, measure, quarter, subject_id, samples)
   select workflow, what, bucket_15min(s.at), s.subject_id, array_agg(s.us order by s.us)
-  from histogram_window w cross join unnest(w.sliced) as what
-  cross join unnest(edge_days(w.last_day)) as edge
+  from unnest(h.sliced) as what
+  cross join unnest(edge_days(h.last_day)) as edge
   cross join lateral (select (edge at time zone 'UTC')::date as day) d
-  join workflow k using (workflow_id) join account a using (account_id)
   cross join lateral dated_samples(
-    workflow, what, first_instant(d.day, a.time_zone), first_instant(d.day + 1, a.time_zone)) s
-  where w.workflow_id = workflow
+    workflow, what, first_instant(d.day, h.time_zone), first_instant(d.day + 1, h.time_zone)) s
   group by what, bucket_15min(s.at), s.subject_id;
 end $$;
 
@@ -1346,6 +1349,7 @@ declare
   counts    int[] := (
     select samples from window_histogram
     where workflow_id = workflow and measure = what and days = of_days and subject_id = subject);
+  h         record;
   bins      smallint[];
   counted   bigint;                                              -- samples before these bins
   sorted    bigint[];
@@ -1362,14 +1366,15 @@ begin
     from unnest(counts) with ordinality as u(n, ix) where n > 0
   ) b
   where b.upto >= rank - margin and b.upto - b.n < rank + margin;
+  select (w.last_day at time zone 'UTC')::date + 1 as stop, a.time_zone into h
+  from histogram_window w join workflow f using (workflow_id) join account a using (account_id)
+  where w.workflow_id = workflow;
   sorted := array(
     select v.us
-    from histogram_window w join workflow f using (workflow_id) join account a using (account_id)
-    cross join unnest(bins) as bin
+    from unnest(bins) as bin
     cross join lateral samples_of_bin(workflow, what, subject, bin,
-      first_instant((w.last_day at time zone 'UTC')::date + 1 - of_days, a.time_zone),
-      first_instant((w.last_day at time zone 'UTC')::date + 1, a.time_zone), waits) v
-    where w.workflow_id = workflow order by v.us);
+      first_instant(h.stop - of_days, h.time_zone), first_instant(h.stop, h.time_zone), waits) v
+    order by v.us);
   us_from := sorted[greatest(1, rank - margin - counted)];
   us_until := sorted[least(cardinality(sorted), rank + margin - counted)];
   first := width_bucket(us_from - 1, sorted) + 1;

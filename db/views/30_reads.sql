@@ -583,7 +583,7 @@ declare
   bins     smallint[];
   missing  int[];
 begin
-  select v.days, v.start, case when since < v.start then 1 else -1 end as sign into near
+  select v.days, v.start, v.stop, case when since < v.start then 1 else -1 end as sign into near
   from (
     select days, first_instant(d.first, a.time_zone) as start, first_instant(d.first - 1, a.time_zone) as edge,
       first_instant(d.first + 1, a.time_zone) as edge_end, first_instant(d.first + days, a.time_zone) as stop
@@ -592,8 +592,10 @@ begin
     cross join lateral (select (h.last_day at time zone 'UTC')::date + 1 - days as first) d
     where h.workflow_id = workflow and what = any (h.sliced)
   ) v
-  where since >= v.edge and since < v.edge_end and since = bucket_15min(since) and v.start = bucket_15min(v.start)
-    and not anything_between(workflow, what, least(until, v.stop), greatest(until, v.stop));
+  where since >= v.edge and since < v.edge_end and since = bucket_15min(since) and v.start = bucket_15min(v.start);
+  if anything_between(workflow, what, least(until, near.stop), greatest(until, near.stop)) then
+    near := null;
+  end if;
   if near is null then
     return query select * from bin_percentiles(workflow, what, since, until, null);
     return;
@@ -736,6 +738,62 @@ begin
     select item from weir.workflow_version v, jsonb_array_elements(v.definition->part) as item
     where v.workflow_id = workflow and item->>key = id::text
     order by v.version desc limit 1);
+end $$;
+
+-- What follows is for statements that call functions. On Citus a statement that reads tables of a workflow runs on its
+-- node, and may call no function that reads such tables itself; one that only calls functions runs here.
+
+-- steps_of(workflow), goals_of(workflow): short ids, and the producer's.
+create or replace function steps_of(workflow int) returns table (step_id int, step_uuid uuid)
+language plpgsql stable rows 20
+set search_path = weir, pg_temp as $$
+begin
+  return query select s.step_id, s.step_uuid from step s where s.workflow_id = workflow;
+end $$;
+
+create or replace function goals_of(workflow int) returns table (goal_id int, goal_uuid uuid)
+language plpgsql stable rows 5
+set search_path = weir, pg_temp as $$
+begin
+  return query select g.goal_id, g.goal_uuid from goal g where g.workflow_id = workflow;
+end $$;
+
+-- step_quarters(workflow, firsts, lasts, signs, only_version), action_quarters(…): a row each step, of all quarters of an
+-- hour between some pairs of keys, each counted by its sign.
+create or replace function step_quarters(
+  workflow int, firsts timestamptz[], lasts timestamptz[], signs int[], only_version int
+) returns table (
+  step_id int, entered bigint, completed bigint, dropped_off bigint, goal_exits bigint, left_after bigint,
+  visits bigint, time_us numeric
+)
+language plpgsql stable rows 20
+set search_path = weir, pg_temp as $$
+begin
+  return query
+    select r.step_id, sum(p.sign * r.entered)::bigint, sum(p.sign * r.completed)::bigint,
+      sum(p.sign * r.dropped_off)::bigint, sum(p.sign * r.goal_exits)::bigint, sum(p.sign * r.left_after)::bigint,
+      sum(p.sign * r.visits)::bigint, sum(p.sign * r.time_us)::numeric
+    from unnest(firsts, lasts, signs) as p(first_key, last_key, sign)
+    join step_rollup r on r.workflow_id = workflow
+      and r.grain = '15min' and r.bucket >= p.first_key and r.bucket < p.last_key
+    where only_version is null or r.version = only_version
+    group by r.step_id;
+end $$;
+
+create or replace function action_quarters(
+  workflow int, firsts timestamptz[], lasts timestamptz[], signs int[], only_version int
+) returns table (step_id int, executions bigint, successes bigint, duration_us numeric)
+language plpgsql stable rows 20
+set search_path = weir, pg_temp as $$
+begin
+  return query
+    select r.step_id, sum(p.sign * r.executions)::bigint, sum(p.sign * r.successes)::bigint,
+      sum(p.sign * r.duration_us)::numeric
+    from unnest(firsts, lasts, signs) as p(first_key, last_key, sign)
+    join action_rollup r on r.workflow_id = workflow
+      and r.grain = '15min' and r.bucket >= p.first_key and r.bucket < p.last_key
+    where only_version is null or r.version = only_version
+    group by r.step_id;
 end $$;
 
 -- stranger(workflow, steps, id): a step that is not among those of a definition, as the newest version that has it
@@ -1182,27 +1240,32 @@ declare
   quarter   timestamptz := bucket_15min(cut);
   cut_day   date := (cut at time zone zone)::date;
   whole     timestamptz := case when cut is null then until when grain = 'day' then day_key(cut_day) else quarter end;
+  counted   record;
 begin
-  return (
-    select jsonb_build_object('enrolled', coalesce(sum(enrolled), 0), 'completed', coalesce(sum(completed), 0),
-      'converted', coalesce(sum(converted), 0), 'durations', coalesce(sum(completed), 0),
-      'duration_us', coalesce(sum(duration_us), 0)::text)
+  select coalesce(sum(r.enrolled), 0) as enrolled,
+    coalesce(sum(case when cohort then r.cohort_completed else r.completed end), 0) as completed,
+    coalesce(sum(case when cohort then r.cohort_converted else r.converted end), 0) as converted,
+    coalesce(sum(case when cohort then r.cohort_duration_us else r.duration_us end), 0) as duration_us
+  into counted
+  from (
+    select * from workflow_sums(workflow, totals.grain, since, whole, only_version)
+    union all
+    select * from workflow_sums(workflow, '15min', first_instant(cut_day, zone), quarter, only_version)
+    where totals.grain = 'day'
+  ) r;
+  if cut is not null then
+    select counted.enrolled + coalesce(sum(part.enrolled), 0) as enrolled,
+      counted.completed + coalesce(sum(part.completed), 0) as completed,
+      counted.converted + coalesce(sum(part.converted), 0) as converted,
+      counted.duration_us + coalesce(sum(part.duration_us), 0) as duration_us
+    into counted
     from (
-      select r.enrolled, case when cohort then r.cohort_completed else r.completed end as completed,
-        case when cohort then r.cohort_converted else r.converted end as converted,
-        case when cohort then r.cohort_duration_us else r.duration_us end as duration_us
-      from (
-        select * from workflow_sums(workflow, totals.grain, since, whole, only_version)
-        union all
-        select * from workflow_sums(workflow, '15min', first_instant(cut_day, zone), quarter, only_version)
-        where totals.grain = 'day'
-      ) r
-      union all
-      select (e.enrolled_at >= quarter and e.enrolled_at < cut)::int,
-        (e.status in ('completed', 'goal_achieved') and moment.completed >= quarter and moment.completed < cut)::int,
-        (moment.converted >= quarter and moment.converted < cut)::int,
+      select (e.enrolled_at >= quarter and e.enrolled_at < cut)::int as enrolled,
+        (e.status in ('completed', 'goal_achieved') and moment.completed >= quarter and moment.completed < cut)::int
+          as completed,
+        (moment.converted >= quarter and moment.converted < cut)::int as converted,
         case when e.status in ('completed', 'goal_achieved') and moment.completed >= quarter and moment.completed < cut
-          then microseconds(e.ended_at - e.enrolled_at) end
+          then microseconds(e.ended_at - e.enrolled_at) end as duration_us
       from execution e cross join lateral (select
         case when cohort then e.enrolled_at else e.ended_at end as completed,
         case when e.converted_at is null then null when cohort then e.enrolled_at else e.converted_at end as converted
@@ -1211,7 +1274,10 @@ begin
         and (e.enrolled_at >= quarter and e.enrolled_at < cut
           or not cohort and e.ended_at >= quarter and e.ended_at < cut
           or not cohort and e.converted_at >= quarter and e.converted_at < cut)
-    ) part);
+    ) part;
+  end if;
+  return jsonb_build_object('enrolled', counted.enrolled, 'completed', counted.completed,
+    'converted', counted.converted, 'durations', counted.completed, 'duration_us', counted.duration_us::text);
 end $$;
 
 -- read_summary(…): counts behind GET …/analytics. attribution: 'cohort' | 'event'. compare_first, compare_last:
@@ -1235,6 +1301,7 @@ declare
   compared  json;
   f         record;
   net       record;
+  running   numeric;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
@@ -1252,12 +1319,13 @@ begin
   end if;
   f := range_facts(r.workflow, r.grain, r.keys, granularity = 'daily' and r.grain = 'day', only_version);
   net := net_beyond(r.workflow, r.grain, r.keys, r.bounds, now, only_version);
+  running := (
+    select coalesce(sum(executions), 0) from workflow_running
+    where workflow_id = r.workflow and (only_version is null or version = only_version));
 
   return json_build_object('head', r.head,
     'days', f.days, 'parts', f.parts, 'reasons', f.reasons,
-    'running', (
-      select coalesce(sum(executions), 0) from workflow_running
-      where workflow_id = r.workflow and (only_version is null or version = only_version)),
+    'running', running,
     -- Enrolled less ended, dated at or after the range's end, and at or after now, for buckets that are not over.
     'net_after', net.after, 'net_ahead', net.ahead,
     'past', compared,
@@ -1283,7 +1351,7 @@ begin
       'goal_name', newest_with(workflow, 'goals', 'goal_id', g.goal_uuid)->>'name')
       order by s.achieved desc, g.goal_uuid), '[]')
     from goal_sums(workflow, goals_achieved.grain, since, until, cohort, only_version) s
-    join goal g on g.workflow_id = workflow and g.goal_id = s.goal_id
+    join goals_of(workflow) g on g.goal_id = s.goal_id
     where s.achieved > 0);
 end $$;
 
@@ -1387,23 +1455,22 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
   changed  timestamptz[];
+  d        record;
 begin
   if grain = '15min' then
+    select min(p.first_key) filter (where p.grain = 'day') as day_first,
+      min(p.last_key) filter (where p.grain = 'day') as day_last,
+      array_agg(p.first_key) filter (where p.grain = '15min') as firsts,
+      array_agg(p.last_key) filter (where p.grain = '15min') as lasts,
+      array_agg(p.sign) filter (where p.grain = '15min') as signs
+    into d from parts_of(workflow, grain, since, until) p;
     return query
     select s.step_id, sum(s.entered)::bigint, sum(s.completed)::bigint, sum(s.dropped_off)::bigint,
       sum(s.goal_exits)::bigint, sum(s.left_after)::bigint, sum(s.visits)::bigint, sum(s.time_us)
     from (
-      select days.*
-      from parts_of(workflow, grain, since, until) p
-      cross join lateral step_sums(workflow, 'day', p.first_key, p.last_key, only_version) days
-      where p.grain = 'day'
+      select * from step_sums(workflow, 'day', d.day_first, d.day_last, only_version) where d.day_first is not null
       union all
-      select r.step_id, p.sign * r.entered, p.sign * r.completed, p.sign * r.dropped_off, p.sign * r.goal_exits,
-        p.sign * r.left_after, p.sign * r.visits, p.sign * r.time_us
-      from parts_of(workflow, grain, since, until) p
-      join step_rollup r on r.workflow_id = workflow
-        and r.grain = '15min' and r.bucket >= p.first_key and r.bucket < p.last_key
-      where p.grain = '15min' and (only_version is null or r.version = only_version)
+      select * from step_quarters(workflow, d.firsts, d.lasts, d.signs, only_version)
     ) s group by s.step_id having sum(s.entered) > 0;
     return;
   end if;
@@ -1459,9 +1526,7 @@ begin
       from step_sums(workflow, 'day', '-infinity', cut, only_version) d
       union all
       select r.step_id, r.entered, r.completed, r.dropped_off
-      from step_rollup r
-      where r.workflow_id = workflow and r.grain = '15min' and r.bucket >= cut_from and r.bucket < cut_until
-        and (only_version is null or r.version = only_version)
+      from step_quarters(workflow, array[cut_from], array[cut_until], array[1], only_version) r
     ) s group by s.step_id having sum(s.entered) > 0;
 end $$;
 
@@ -1562,21 +1627,21 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
   changed  timestamptz[];
+  d        record;
 begin
   if grain = '15min' then
+    select min(p.first_key) filter (where p.grain = 'day') as day_first,
+      min(p.last_key) filter (where p.grain = 'day') as day_last,
+      array_agg(p.first_key) filter (where p.grain = '15min') as firsts,
+      array_agg(p.last_key) filter (where p.grain = '15min') as lasts,
+      array_agg(p.sign) filter (where p.grain = '15min') as signs
+    into d from parts_of(workflow, grain, since, until) p;
     return query
     select s.step_id, sum(s.executions)::bigint, sum(s.successes)::bigint, sum(s.duration_us)
     from (
-      select days.*
-      from parts_of(workflow, grain, since, until) p
-      cross join lateral action_sums(workflow, 'day', p.first_key, p.last_key, only_version) days
-      where p.grain = 'day'
+      select * from action_sums(workflow, 'day', d.day_first, d.day_last, only_version) where d.day_first is not null
       union all
-      select r.step_id, p.sign * r.executions, p.sign * r.successes, p.sign * r.duration_us
-      from parts_of(workflow, grain, since, until) p
-      join action_rollup r on r.workflow_id = workflow
-        and r.grain = '15min' and r.bucket >= p.first_key and r.bucket < p.last_key
-      where p.grain = '15min' and (only_version is null or r.version = only_version)
+      select * from action_quarters(workflow, d.firsts, d.lasts, d.signs, only_version)
     ) s group by s.step_id having sum(s.executions) > 0;
     return;
   end if;
@@ -1648,7 +1713,7 @@ begin
             'dropped_off', sums.ever_dropped_off) as average
         from compared_steps(r.workflow, r.grain, since, until, past.grain, past.first_key, past.last_key,
           day_key(last_cut), first_instant(last_cut, r.account_zone), r.bounds[cardinality(r.bounds)], only_version) sums
-        join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
+        join steps_of(r.workflow) s on s.step_id = sums.step_id
         left join percentiles(r.workflow, 'step_time', r.grain, since, until, only_version) p
           on p.subject_id = sums.step_id
       ) c));
@@ -1680,7 +1745,7 @@ begin
         select s.step_uuid as action_id, sums.executions, sums.successes, sums.duration_us::text as duration_us,
           p.p50, p.p95, p.p99, stranger(r.workflow, r.steps, s.step_uuid) as step
         from action_sums(r.workflow, r.grain, since, until, only_version) sums
-        join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
+        join steps_of(r.workflow) s on s.step_id = sums.step_id
         left join percentiles(r.workflow, 'action_duration', r.grain, since, until, only_version) p
           on p.subject_id = sums.step_id
       ) c));

@@ -154,26 +154,37 @@ set search_path = weir, pg_temp as $$
 begin
   return query
   select s.step_id, s.step_uuid, coalesce(newest_with(workflow, 'steps', 'step_id', s.step_uuid)->>'name', s.step_uuid::text)
-  from step s where s.workflow_id = workflow;
+  from steps_of(workflow) s;
 end $$;
 
 -- open_steps(workflow, execution): steps that it entered and did not complete, the earliest entered first.
 create or replace function open_steps(workflow int, execution uuid) returns json
 language plpgsql stable
 set search_path = weir, pg_temp as $$
+declare
+  s      record;
+  steps  json[];
 begin
-  return (
-    select coalesce(json_agg(json_build_object('step_id', s.step_uuid, 'step_name',
+  for s in
+    select t.step_uuid, e.entered_at from execution_step e join step t using (workflow_id, step_id)
+    where e.workflow_id = workflow and e.execution_id = execution and e.completed_at is null
+    order by e.entered_at, t.step_id
+  loop
+    steps := array_append(steps, json_build_object('step_id', s.step_uuid, 'step_name',
       coalesce(newest_with(workflow, 'steps', 'step_id', s.step_uuid)->>'name', s.step_uuid::text),
-      'entered_at', iso_instant(e.entered_at)) order by e.entered_at, s.step_id), '[]')
-    from execution_step e join step s using (workflow_id, step_id)
-    where e.workflow_id = workflow and e.execution_id = execution and e.completed_at is null);
+      'entered_at', iso_instant(s.entered_at)));
+  end loop;
+  return coalesce((select json_agg(step) from unnest(steps) as step), '[]');
 end $$;
 
 -- execution_row(x): an execution as answers show it.
 create or replace function execution_row(x execution) returns json
 language plpgsql stable
 set search_path = weir, pg_temp as $$
+declare
+  goal  uuid := (
+    select g.goal_uuid from execution_goal c join goal g using (workflow_id, goal_id)
+    where c.workflow_id = x.workflow_id and c.execution_id = x.execution_id and c.is_conversion);
 begin
   return json_build_object(
     'execution_id', x.execution_id, 'contact_id', x.contact_id, 'status', x.status, 'source', x.source,
@@ -181,9 +192,7 @@ begin
     'end_reason', x.end_reason,
     'duration_seconds', round(microseconds(x.ended_at - x.enrolled_at) / 1000000.0, 3),
     'converted_at', iso_instant(x.converted_at),
-    'goal_id', (
-      select g.goal_uuid from execution_goal c join goal g using (workflow_id, goal_id)
-      where c.workflow_id = x.workflow_id and c.execution_id = x.execution_id and c.is_conversion),
+    'goal_id', goal,
     'open_steps', open_steps(x.workflow_id, x.execution_id));
 end $$;
 
@@ -200,7 +209,8 @@ language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
 declare
   w     record;
-  page  json;
+  x     execution;
+  page  json[];
 begin
   select f.workflow_id, a.time_zone into w
   from workflow f join account a using (account_id)
@@ -208,13 +218,41 @@ begin
   if w.workflow_id is null then
     return null;
   end if;
-  execute 'select coalesce(json_agg(weir.execution_row(p::weir.execution) order by p.enrolled_at desc, p.execution_id desc), ''[]'')'
-    || ' from (select x.* from weir.execution x where ' || execution_conditions(w.workflow_id, w.time_zone, filter, now)
-    || case when after_at is null then ''
-      else format(' and (x.enrolled_at, x.execution_id) < (%L, %L)', after_at, after_id) end
-    || format(' order by x.enrolled_at desc, x.execution_id desc limit %s) p', rows_max)
-  into page;
-  return json_build_object('as_of', iso_instant(as_of(w.workflow_id, now)), 'executions', page);
+  for x in
+    execute 'select x.* from weir.execution x where ' || execution_conditions(w.workflow_id, w.time_zone, filter, now)
+      || case when after_at is null then ''
+        else format(' and (x.enrolled_at, x.execution_id) < (%L, %L)', after_at, after_id) end
+      || format(' order by x.enrolled_at desc, x.execution_id desc limit %s', rows_max)
+  loop
+    page := array_append(page, execution_row(x));
+  end loop;
+  return json_build_object('as_of', iso_instant(as_of(w.workflow_id, now)),
+    'executions', coalesce((select json_agg(e) from unnest(page) as e), '[]'));
+end $$;
+
+-- events_of(workflow, execution, most), steps_in(…), goals_in(…): what there is of an execution: its first events, the
+-- steps it was in, the goals it achieved.
+create or replace function events_of(workflow int, execution uuid, most int) returns setof event
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return query
+    select * from event e where e.workflow_id = workflow and e.execution_id = execution
+    order by e.occurred_at, e.sequence, e.event_id limit most;
+end $$;
+
+create or replace function steps_in(workflow int, execution uuid) returns setof execution_step
+language plpgsql stable rows 20
+set search_path = weir, pg_temp as $$
+begin
+  return query select * from execution_step s where s.workflow_id = workflow and s.execution_id = execution;
+end $$;
+
+create or replace function goals_in(workflow int, execution uuid) returns setof execution_goal
+language plpgsql stable rows 5
+set search_path = weir, pg_temp as $$
+begin
+  return query select * from execution_goal g where g.workflow_id = workflow and g.execution_id = execution;
 end $$;
 
 -- read_execution(account, id, execution, events_max, now): one execution with its steps, goals and first events;
@@ -228,6 +266,7 @@ declare
   workflow  int := (select w.workflow_id from workflow w where w.workflow_uuid = id and w.account_id = account);
   known     execution;
   timeline  json;
+  total     bigint;
 begin
   select * into known from execution x where x.workflow_id = workflow and x.execution_id = read_execution.execution;
   if known.execution_id is null then
@@ -246,10 +285,9 @@ begin
       'status', case when e.succeeded then 'succeeded' when not e.succeeded then 'failed' end,
       'duration_ms', e.duration_us / 1000.0, 'error', e.error, 'reason', e.reason))
       order by e.occurred_at, e.sequence, e.event_id), '[]')
-    from (
-      select * from event e where e.workflow_id = workflow and e.execution_id = read_execution.execution
-      order by e.occurred_at, e.sequence, e.event_id limit events_max
-    ) e);
+    from events_of(workflow, execution, events_max) e);
+  total := (
+    select count(*) from event e where e.workflow_id = workflow and e.execution_id = read_execution.execution);
   return json_build_object('as_of', iso_instant(as_of(workflow, now)), 'execution', execution_row(known),
     'steps', (
       select coalesce(json_agg(json_build_object('step_id', n.step_uuid, 'step_name', n.name,
@@ -258,17 +296,15 @@ begin
         'time_seconds', case when s.completed_at is not null
           then round(greatest(0, microseconds(s.completed_at - coalesce(s.entered_at, s.completed_at))) / 1000000.0, 3) end)
         order by coalesce(s.entered_at, s.completed_at), s.completed_at, n.step_id), '[]')
-      from execution_step s join step_names(workflow) n using (step_id)
-      where s.workflow_id = workflow and s.execution_id = read_execution.execution),
+      from steps_in(workflow, execution) s join step_names(workflow) n using (step_id)),
     'goals', (
       select coalesce(json_agg(json_build_object('goal_id', g.goal_uuid,
         'goal_name', newest_with(workflow, 'goals', 'goal_id', g.goal_uuid)->>'name',
         'achieved_at', iso_instant(a.achieved_at), 'is_conversion', a.is_conversion)
         order by a.achieved_at, g.goal_uuid), '[]')
-      from execution_goal a join goal g using (workflow_id, goal_id)
-      where a.workflow_id = workflow and a.execution_id = read_execution.execution and a.achieved_at is not null),
-    'events_total', (
-      select count(*) from event e where e.workflow_id = workflow and e.execution_id = read_execution.execution),
+      from goals_in(workflow, execution) a join goals_of(workflow) g using (goal_id)
+      where a.achieved_at is not null),
+    'events_total', total,
     'events', timeline);
 end $$;
 

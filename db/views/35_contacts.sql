@@ -284,7 +284,7 @@ begin
               from returning_goals(r.workflow, since, until, cohort, only_version) group by goal_id
             ) parts
             group by goal_id having sum(achieved) > 0
-          ) sums join goal g on g.workflow_id = r.workflow and g.goal_id = sums.goal_id
+          ) sums join goals_of(r.workflow) g on g.goal_id = sums.goal_id
           order by achieved desc, g.goal_uuid
         ) x),
       'duration', (select to_json(p) from percentiles(r.workflow,
@@ -313,6 +313,9 @@ create or replace function contact_steps(
 language plpgsql stable
 set search_path = weir, pg_temp
 set plan_cache_mode = force_custom_plan as $$
+declare
+  all_sums  jsonb := (
+    select coalesce(jsonb_agg(s), '[]') from step_sums(workflow, grain, first_key, last_key, only_version) s);
 begin
   return query
     with passed as materialized (
@@ -331,7 +334,9 @@ begin
     from (
       select s.step_id, s.entered, s.completed, s.dropped_off, s.goal_exits, s.left_after, s.visits,
         s.completed as times, s.time_us
-      from step_sums(workflow, grain, first_key, last_key, only_version) s
+      from jsonb_to_recordset(all_sums) as s(
+        step_id int, entered bigint, completed bigint, dropped_off bigint, goal_exits bigint, left_after bigint,
+        visits bigint, time_us numeric)
       union all
       select p.step_id, -count(*), -count(*) filter (where p.outcome = 1), -count(*) filter (where p.outcome = 4),
         -count(*) filter (where p.outcome = 2), -count(*) filter (where p.leaves), 0, 0, 0
@@ -398,7 +403,7 @@ begin
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
           null as average
         from contact_steps(r.workflow, r.grain, r.keys[1], r.keys[cardinality(r.keys)], since, until, only_version) sums
-        join step s on s.workflow_id = r.workflow and s.step_id = sums.step_id
+        join steps_of(r.workflow) s on s.step_id = sums.step_id
         left join contact_steps(r.workflow, past.grain, past.first_key, past.last_key, past.since, past.until, only_version)
           previous
           on previous.step_id = sums.step_id

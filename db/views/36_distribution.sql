@@ -17,6 +17,7 @@ declare
   what    measure := case when cohort then 'cohort_conversion' else 'conversion' end;
   since   timestamptz;
   until   timestamptz;
+  bins    json;
 begin
   r := read_head(account, id, first_day, last_day, zone, null, only_version, now);
   if r.workflow is null then
@@ -25,20 +26,24 @@ begin
   since := r.keys[1];
   until := r.keys[cardinality(r.keys)];
 
-  return json_build_object('head', r.head,
-    'bins', (
-      select coalesce(json_agg(json_build_array(histogram_value(bin::smallint), samples) order by bin), '[]') from (
-        select array_lower(h.samples, 1) + n.nth - 1 as bin, n.samples
-        from histograms(r.workflow, what, case when r.grain <> '15min' then r.grain end, since, until, only_version) h
-        cross join lateral unnest(h.samples) with ordinality as n(samples, nth)
-        where n.samples > 0
-        union all
-        select histogram_bin(microseconds(e.converted_at - e.enrolled_at)) as bin, count(*)
+  if r.grain <> '15min' then
+    bins := (
+      select json_agg(json_build_array(histogram_value((array_lower(h.samples, 1) + n.nth - 1)::smallint), n.samples)
+        order by array_lower(h.samples, 1) + n.nth)
+      from histograms(r.workflow, what, r.grain, since, until, only_version) h
+      cross join lateral unnest(h.samples) with ordinality as n(samples, nth)
+      where n.samples > 0);
+  else
+    bins := (
+      select json_agg(json_build_array(histogram_value(bin::smallint), samples) order by bin) from (
+        select histogram_bin(microseconds(e.converted_at - e.enrolled_at)) as bin, count(*) as samples
         from execution e
-        where r.grain = '15min' and e.workflow_id = r.workflow and e.converted_at is not null
+        where e.workflow_id = r.workflow and e.converted_at is not null
           and case when cohort then e.enrolled_at else e.converted_at end >= since
           and case when cohort then e.enrolled_at else e.converted_at end < until
           and (only_version is null or e.version = only_version)
         group by 1
-      ) b));
+      ) b);
+  end if;
+  return json_build_object('head', r.head, 'bins', coalesce(bins, '[]'));
 end $$;

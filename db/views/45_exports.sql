@@ -43,19 +43,27 @@ language plpgsql stable security definer
 set search_path = weir, pg_temp
 set work_mem = '32MB' as $$
 declare
-  w  record;
+  w      record;
+  steps  jsonb;
+  goals  jsonb;
 begin
   select f.workflow_id, a.time_zone into w
   from workflow f join account a using (account_id) where f.workflow_uuid = id and f.account_id = account;
   if w.workflow_id is null then
     return;
   end if;
+  steps := (
+    select coalesce(jsonb_agg(jsonb_build_object('step_id', n.step_id, 'name', plain_cell(n.name))), '[]')
+    from step_names(w.workflow_id) n);
+  goals := (
+    select coalesce(jsonb_agg(jsonb_build_object('goal_id', g.goal_id, 'goal_uuid', g.goal_uuid,
+      'name', plain_cell(newest_with(w.workflow_id, 'goals', 'goal_id', g.goal_uuid)->>'name'))), '[]')
+    from goals_of(w.workflow_id) g);
   return query execute format($q$
     with step_name as materialized (
-      select n.step_id, plain_cell(n.name) as name from step_names(%1$s) n
+      select * from jsonb_to_recordset(%3$L) as n(step_id int, name text)
     ), goal_name as materialized (
-      select g.goal_id, g.goal_uuid, plain_cell(newest_with(%1$s, 'goals', 'goal_id', g.goal_uuid)->>'name') as name
-      from goal g where g.workflow_id = %1$s
+      select * from jsonb_to_recordset(%4$L) as n(goal_id int, goal_uuid uuid, name text)
     )
     select x.execution_id, plain_cell(x.contact_id), x.status::text, x.source::text, x.version,
       utc_cell(x.enrolled_at), utc_cell(x.ended_at), x.end_reason,
@@ -70,7 +78,7 @@ begin
     ) g on true
     where %2$s
     order by x.enrolled_at, x.execution_id$q$,
-    w.workflow_id, execution_conditions(w.workflow_id, w.time_zone, filter, now));
+    w.workflow_id, execution_conditions(w.workflow_id, w.time_zone, filter, now), steps, goals);
 end $$;
 
 -- export_execution_rows(account, id, filter, now): the same as the objects that the API answers with, each in one line.
@@ -81,14 +89,19 @@ language plpgsql stable security definer
 set search_path = weir, pg_temp as $$
 declare
   w  record;
+  x  execution;
 begin
   select f.workflow_id, a.time_zone into w
   from workflow f join account a using (account_id) where f.workflow_uuid = id and f.account_id = account;
   if w.workflow_id is null then
     return;
   end if;
-  return query execute 'select replace(execution_row(x)::text, e''\n'', '''') from execution x where '
-    || execution_conditions(w.workflow_id, w.time_zone, filter, now) || ' order by x.enrolled_at, x.execution_id';
+  for x in
+    execute 'select x.* from execution x where '
+      || execution_conditions(w.workflow_id, w.time_zone, filter, now) || ' order by x.enrolled_at, x.execution_id'
+  loop
+    return next replace(execution_row(x)::text, e'\n', '');
+  end loop;
 end $$;
 
 -- export_signature(secret, job, expires_at): what a link carries that opens one file for as long as it is kept.

@@ -240,20 +240,21 @@ end $$;
 create or replace procedure refresh_views(by_whom text, pause int, inout refreshed int)
 language plpgsql as $$
 declare
-  behind  int;
+  behind  record;
   name    text;
   done    boolean;
 begin
-  foreach behind in array array(
-    select w.workflow_id
+  for behind in
+    select w.workflow_id,
+      v.last_day is distinct from weir.day_key(weir.today(a.time_zone)) or v.sliced <> '{}' as is_sure
     from weir.workflow_revision r join weir.workflow w using (workflow_id) join weir.account a using (account_id)
     left join weir.histogram_window v using (workflow_id)
     where v.last_day is distinct from weir.day_key(weir.today(a.time_zone))
       or v.sliced_at < r.changed_at and v.sliced_at <= now() - pause * interval '3 seconds'
-        and (v.sliced <> '{}' or weir.measures_to_slice(w.workflow_id) <> '{}')
-    order by 1)
+    order by 1
   loop
-    perform weir.make_windows(behind);
+    continue when not behind.is_sure and weir.measures_to_slice(behind.workflow_id) = '{}';
+    perform weir.make_windows(behind.workflow_id);
     commit;
   end loop;
   refreshed := 0;
