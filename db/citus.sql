@@ -12,8 +12,8 @@
 -- partitions, functions, every statement, and every table of the schema in exactly one of the three groups below.
 -- With TEST_CITUS_URL the suite runs there.
 --
--- IN THE WAY, so that a Weir on it is NOT expected to count: docs/scaling.md, One Postgres, and many, names each
--- function and the rule that stops it. This places the tables; it is where that work begins.
+-- IN THE WAY: docs/scaling.md, One Postgres, and many, names what Citus refuses, function by function (the list of an
+-- account's workflows, the audit), and what nobody knows before it has run there.
 set local search_path = weir, public;
 set local citus.multi_shard_modify_mode = 'sequential';
 
