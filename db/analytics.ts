@@ -101,8 +101,12 @@ type Facts = [
 
 /** Executions: of the range is what its buckets add up to. */
 interface ExecutionCounts extends Answer {
-  /** Of each day; `null` where there are parts. */
+  /** Of each day of the account; `null` where there are parts. */
   days: Facts[] | null;
+  /** Which day the first bucket is, or is nearest to; `null` without days. */
+  first_day: number | null;
+  /** What buckets of another zone have more than the day before has less; `null` where there are none. */
+  edges: Facts[] | null;
   /** What buckets are summed up from. */
   parts: Facts[] | null;
   reasons: ReasonFacts[];
@@ -164,7 +168,7 @@ const COUNTED = Object.keys(NOTHING).filter((key) =>
   !key.endsWith("_us")
 ) as Exclude<keyof Sums, typeof TIMED[number]>[];
 
-const DAY_MS = 86_400_000;
+const BUCKET_COUNTS = [...COUNTED, "newcomers"] as const;
 
 /**
  * Reads the summary and the trends of a range.
@@ -260,11 +264,13 @@ function addedExecutions(
   { attribution }: AnalyticsQuery,
   now: Date,
 ): Counts {
-  const { days, head } = counts;
-  const firstKey = days ? Date.parse(head.dates[0]!) / DAY_MS : 0;
-  const rows = days ?? counts.parts!;
   const byEvent = attribution === "event";
-  const buckets = bucketsOf(rows, firstKey, byEvent);
+  const buckets = bucketsOf(
+    counts.days ?? counts.parts!,
+    counts.first_day ?? 0,
+    byEvent,
+  );
+  moveEdges(buckets, counts, byEvent);
   return {
     ...counts,
     buckets,
@@ -283,9 +289,28 @@ function bucketsOf(
   for (const row of rows) {
     const sums = sumsOf(row, firstKey, byEvent);
     const others = buckets[sums.position];
-    buckets[sums.position] = others ? sumOf(others, sums) : sums;
+    if (others) add(others, sums, 1);
+    else buckets[sums.position] = sums;
   }
   return buckets;
+}
+
+/** From the bucket that ends at an edge to the one that begins there. */
+function moveEdges(
+  buckets: Counts["buckets"],
+  { edges, head }: ExecutionCounts,
+  byEvent: boolean,
+): void {
+  for (const row of edges ?? []) {
+    const edge = sumsOf(row, 0, byEvent);
+    const { position } = edge;
+    if (position < head.dates.length) add(bucketAt(position), edge, 1);
+    if (position > 0) add(bucketAt(position - 1), edge, -1);
+  }
+
+  function bucketAt(position: number): BucketSums {
+    return buckets[position] ??= { position, ...NOTHING, newcomers: 0 };
+  }
 }
 
 function sumsOf(row: Facts, firstKey: number, byEvent: boolean): BucketSums {
@@ -315,16 +340,13 @@ function sumsOf(row: Facts, firstKey: number, byEvent: boolean): BucketSums {
   };
 }
 
-/** Of the same bucket. */
-function sumOf(some: BucketSums, others: BucketSums): BucketSums {
-  const sum = { ...some };
-  for (const key of [...COUNTED, "newcomers"] as const) {
-    sum[key] += others[key];
-  }
+/** Adds to a bucket, or takes away from it. */
+function add(bucket: BucketSums, sums: BucketSums, sign: 1 | -1): void {
+  for (const key of BUCKET_COUNTS) bucket[key] += sign * sums[key];
   for (const key of TIMED) {
-    sum[key] = String(BigInt(sum[key]) + BigInt(others[key]));
+    const us = BigInt(sums[key]);
+    bucket[key] = String(BigInt(bucket[key]) + (sign > 0 ? us : -us));
   }
-  return sum;
 }
 
 /** What buckets add up to. By column, a third of the time of adding up rows. */

@@ -15,7 +15,7 @@ import { refreshAll } from "../../db/jobs.ts";
 import {
   AnalyticsQuery,
   ATTRIBUTIONS,
-  type Event,
+  Event,
   WorkflowsQuery,
 } from "../../db/schema.ts";
 import { listWorkflows } from "../../db/workflows.ts";
@@ -51,15 +51,27 @@ function dayAgo(now: Date, days: number): string {
     .toPlainDate().subtract({ days }).toString();
 }
 
+/** Zones asked for: the account's, and such whose days begin before and after it, and half a day away. */
+const ZONES = [
+  undefined,
+  "Asia/Kolkata",
+  "America/St_Johns",
+  "Pacific/Auckland",
+];
+
 function queriesOf(now: Date): AnalyticsQuery[] {
   return RANGES.flatMap(([first, last]) =>
-    ATTRIBUTIONS.map((attribution) =>
-      AnalyticsQuery.parse({
-        start_date: dayAgo(now, first),
-        end_date: dayAgo(now, last),
-        compare: "previous",
-        attribution,
-      })
+    ATTRIBUTIONS.flatMap((attribution) =>
+      // Of days long ago there is no detail.
+      ZONES.filter((tz) => !tz || first < 80).map((tz) =>
+        AnalyticsQuery.parse({
+          start_date: dayAgo(now, first),
+          end_date: dayAgo(now, last),
+          compare: "previous",
+          attribution,
+          tz,
+        })
+      )
     )
   );
 }
@@ -135,6 +147,62 @@ dbTest(
     await check();
     await sql`call weir.refresh_views('worker', 0, null)`;
     await check();
+  },
+);
+
+dbTest(
+  "readAnalytics() counts days of a zone that is half a day away, and then more, from days that lie ready",
+  async ({ sql }) => {
+    const now = new Date();
+    const today = Temporal.Instant.from(now.toISOString())
+      .toZonedDateTimeISO("UTC").toPlainDate();
+    const { account_id } = await createAccount(sql, "Any", "UTC");
+    const workflow_id = crypto.randomUUID();
+    const instants = Array.from(
+      { length: 20 * 6 },
+      (_, i) => new Date(now.getTime() - (i + 0.5) * DAY_MS / 6),
+    );
+    await recordEvents(
+      sql,
+      account_id,
+      instants.map((at, i) =>
+        Event.parse({
+          id: `${i}`,
+          type: "execution.enrolled",
+          workflow_id,
+          execution_id: crypto.randomUUID(),
+          contact_id: `${i}`,
+          occurred_at: at.toISOString(),
+          source: "api",
+        })
+      ),
+    );
+    while (await fold(sql) > 0);
+    await sql`call weir.refresh_views('worker', 0, null)`;
+    // Ten days ago its clock was put from 11:30 ahead to 12:30. No zone does so all year round, so this one is Posix'.
+    const spring = Math.min(365, today.subtract({ days: 10 }).dayOfYear);
+    const autumn = Math.min(365, today.add({ days: 60 }).dayOfYear);
+    const answer = await readAnalytics(
+      sql,
+      account_id,
+      workflow_id,
+      {
+        ...AnalyticsQuery.parse({
+          start_date: today.subtract({ days: 18 }).toString(),
+          end_date: today.toString(),
+        }),
+        tz: `<+1130>-11:30<+1230>-12:30,J${spring},J${autumn}`,
+      },
+      now,
+    );
+    deepStrictEqual(
+      answer!.trends.map((point) => point.new_enrollments),
+      answer!.trends.map(({ start, end }) =>
+        instants.filter((at) =>
+          at.getTime() >= Date.parse(start) && at.getTime() < Date.parse(end)
+        ).length
+      ),
+    );
   },
 );
 
