@@ -13,7 +13,7 @@
 -- With TEST_CITUS_URL the suite runs there.
 --
 -- IN THE WAY: docs/scaling.md, One Postgres, and many, names what Citus refuses, function by function (the list of an
--- account's workflows, the audit), and what nobody knows before it has run there.
+-- account's workflows), and what nobody knows before it has run there.
 set local search_path = weir, public;
 set local citus.multi_shard_modify_mode = 'sequential';
 

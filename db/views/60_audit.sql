@@ -10,20 +10,20 @@ create or replace function audit_compare(relation text, stored text, expected te
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
-  differences  int;
+  difference   record;
+  differences  int := 0;
 begin
-  execute format($q$
-    with stored as materialized (%s), expected as materialized (%s), difference as materialized (
-      select to_jsonb(a) as is_stored, null::jsonb as should_be
-      from (select * from stored except all select * from expected) a
-      union all
-      select null, to_jsonb(b) from (select * from expected except all select * from stored) b
-    ), recorded as (
-      insert into audit_drift (relation, is_stored, should_be) select %L, is_stored, should_be from difference
-      on conflict do nothing
-    )
-    select count(*) from difference$q$, stored, expected, relation)
-  into differences;
+  for difference in execute format($q$
+    with stored as materialized (%s), expected as materialized (%s)
+    select to_jsonb(a) as is_stored, null::jsonb as should_be
+    from (select * from stored except all select * from expected) a
+    union all
+    select null, to_jsonb(b) from (select * from expected except all select * from stored) b$q$, stored, expected)
+  loop
+    insert into audit_drift (relation, is_stored, should_be)
+    values (relation, difference.is_stored, difference.should_be) on conflict do nothing;
+    differences := differences + 1;
+  end loop;
   return differences;
 end $$;
 
@@ -31,21 +31,29 @@ end $$;
 create or replace function audit_executions(sample int, horizon timestamptz) returns int
 language plpgsql
 set search_path = weir, pg_temp as $$
+declare
+  workflows  int[] := array(select workflow_id from workflow where recompute_since is null);
+  pick       record;
 begin
-  create temp table audit_execution on commit drop as
-  select distinct x.workflow_id, x.execution_id
-  from (
-    select x.* from execution x where sample is null
-    union all
-    select x.* from (
-      select gen_random_uuid() as id, ids[1 + floor(random() * cardinality(ids))::int] as workflow_id
-      from generate_series(1, sample), (select array_agg(workflow_id) as ids from workflow) w
-    ) pick cross join lateral (
-      select * from execution x where x.workflow_id = pick.workflow_id and x.execution_id >= pick.id
-      order by x.execution_id limit 1
-    ) x
-  ) x join workflow w using (workflow_id)
-  where w.recompute_since is null and (x.ended_at is null or x.ended_at > horizon);
+  if sample is null then
+    create temp table audit_execution on commit drop as
+    select x.workflow_id, x.execution_id from execution x join workflow w using (workflow_id)
+    where w.recompute_since is null and (x.ended_at is null or x.ended_at > horizon);
+  else
+    create temp table audit_execution (workflow_id int, execution_id uuid, primary key (workflow_id, execution_id))
+    on commit drop;
+    for pick in
+      select gen_random_uuid() as id, workflows[1 + floor(random() * cardinality(workflows))::int] as workflow_id
+      from generate_series(1, sample)
+    loop
+      insert into audit_execution
+      select workflow_id, execution_id from (
+        select * from execution x where x.workflow_id = pick.workflow_id and x.execution_id >= pick.id
+        order by x.execution_id limit 1
+      ) x where x.ended_at is null or x.ended_at > horizon
+      on conflict do nothing;
+    end loop;
+  end if;
   analyze audit_execution;
 
   create temp table audit_fact on commit drop as
@@ -56,7 +64,8 @@ begin
   join workflow w using (workflow_id)
   left join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
   left join goal g on g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid
-  where not exists (select from event_queue q where q.workflow_id = e.workflow_id and q.event_id = e.event_id);
+  left join event_queue q on q.workflow_id = e.workflow_id and q.event_id = e.event_id
+  where q.event_id is null;
   analyze audit_fact;
 
   create temp table audit_enrolled on commit drop as
@@ -232,7 +241,8 @@ begin
     and e.occurred_at >= b.since and e.occurred_at < b.until and (e.occurred_at at time zone b.zone)::date = b.day
   join step s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
   join execution x on x.workflow_id = e.workflow_id and x.execution_id = e.execution_id and x.enrolled_at is not null
-  where not exists (select from event_queue q where q.workflow_id = e.workflow_id and q.event_id = e.event_id);
+  left join event_queue q on q.workflow_id = e.workflow_id and q.event_id = e.event_id
+  where q.event_id is null;
 
   return audit_rollup('workflow_rollup', 'null::text', $j${
       "enrolled": "count(*) filter (where kind = 'cohort')",
