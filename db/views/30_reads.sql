@@ -1132,7 +1132,9 @@ begin
     since := own[1];
     until := own[cardinality(own)];
     -- Of zones half a day apart, two buckets are nearest to one day, or none to another, where a clock is changed.
-    if own = array(select since + n * interval '24 hours' from generate_series(0, cardinality(own) - 1) as n) then
+    if grain = 'day' or own = array(
+      select since + n * interval '24 hours' from generate_series(0, cardinality(own) - 1) as n)
+    then
       changed := changed_days(workflow, 'workflow_day_sums', since, until);
     end if;
   end if;
