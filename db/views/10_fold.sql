@@ -1165,8 +1165,8 @@ begin
     end if;
     taken := taken + 1;
   end loop;
-  if cardinality(changes) - taken > 3 then  -- sorted faster than put in one by one
-    return array(select us from unnest(sorted || changes[taken + 1:]) us order by us);
+  if cardinality(changes) - taken > 6 then  -- sorted faster than put in one by one; and in FROM a half slower
+    return array(select unnest(sorted || changes[taken + 1:]) order by 1);
   end if;
   foreach change in array changes[taken + 1:] loop
     upto := width_bucket(change, sorted);
