@@ -12,8 +12,7 @@
 -- partitions, functions, every statement, and every table of the schema in exactly one of the three groups below.
 -- With TEST_CITUS_URL the suite runs there.
 --
--- IN THE WAY: docs/scaling.md, One Postgres, and many, names what Citus refuses, function by function (the list of an
--- account's workflows), and what nobody knows before it has run there.
+-- docs/scaling.md, One Postgres, and many, names what is otherwise there, and what nobody knows before it has run there.
 set local search_path = weir, public;
 set local citus.multi_shard_modify_mode = 'sequential';
 
