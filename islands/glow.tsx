@@ -11,9 +11,14 @@ import { useRef } from "preact/hooks";
  * animation begins anew. The first one, which the server wrote, stays dark.
  *
  * @param value As it is shown.
+ * @param href Where it leads; it may come with the value, of which this is to know both.
  */
-export function Glow({ value }: { value: string }) {
+export function Glow({ value, href }: { value: string; href?: string }) {
   const first = useRef(value);
-  if (value === first.current) return <>{value}</>;
-  return <span key={value} class="glow">{value}</span>;
+  const text = value === first.current
+    ? value
+    : <span key={value} class="glow">{value}</span>;
+  return href === undefined
+    ? <>{text}</>
+    : <a class="count" href={href}>{text}</a>;
 }

@@ -34,7 +34,6 @@ export function Count(
     format?(value: number): string;
   },
 ) {
-  const text = <Glow value={format(value)} />;
-  if (open === null || value === 0) return text;
-  return <a class="count" href={open(filter)}>{text}</a>;
+  const href = open === null || value === 0 ? undefined : open(filter);
+  return <Glow value={format(value)} href={href} />;
 }
