@@ -164,27 +164,40 @@ begin
   return total;
 end $$;
 
+-- histogram_total(samples): how many samples there are in it. UNNEST in the list of columns, as in FROM its rows are put
+-- by first, which takes half as long again.
+create or replace function histogram_total(samples int[]) returns bigint
+language plpgsql immutable parallel safe as $$
+begin
+  return (select coalesce(sum(n), 0) from (select unnest(samples) as n) u);
+end $$;
+
 -- histogram_ranks(samples): the bins that slowest, p99, p95, p50 and fastest lie in, in this order, and the how manieth
 -- sample of its bin each is; null where there are none.
 create or replace function histogram_ranks(samples int[], out bins smallint[], out nths bigint[])
 language plpgsql immutable parallel safe as $$
 declare
-  sums   bigint[];
-  total  bigint := 0;
-  n      int;
+  total  bigint := weir.histogram_total(samples);  -- by its schema: a dump that is read in looks nowhere
+  below  bigint := total;                                        -- samples in bins before bin
+  bin    int := array_upper(samples, 1) + 1;
   rank   bigint;
-  lower  int;                                                    -- bins that lie below the rank
 begin
-  foreach n in array coalesce(samples, '{}') loop  -- a window function takes half as long again
-    total := total + coalesce(n, 0);
-    sums := sums || total;
-  end loop;
   if total > 0 then
-    foreach rank in array array[total, ceil(0.99 * total), ceil(0.95 * total), ceil(0.50 * total), 1] loop
-      lower := width_bucket(rank - 1, sums);
-      bins := bins || (array_lower(samples, 1) + lower)::smallint;
-      nths := nths || rank - coalesce(sums[lower], 0);
+    -- Downwards, as most bins lie below the median: sums of all bins first, and a search in them, took twice as long.
+    foreach rank in array array[total, ceil(0.99 * total), ceil(0.95 * total), ceil(0.50 * total)] loop
+      while below >= rank loop
+        bin := bin - 1;
+        below := below - coalesce(samples[bin], 0);
+      end loop;
+      bins := bins || bin::smallint;
+      nths := nths || rank - below;
     end loop;
+    bin := array_lower(samples, 1);
+    while coalesce(samples[bin], 0) = 0 loop
+      bin := bin + 1;
+    end loop;
+    bins := bins || bin::smallint;
+    nths := nths || 1::bigint;
   end if;
 end $$;
 

@@ -1324,13 +1324,6 @@ language sql immutable parallel safe
 return case place when 1 then total when 2 then ceil(0.99 * total) when 3 then ceil(0.95 * total)
   when 4 then ceil(0.50 * total) else 1 end::bigint;
 
--- histogram_total(samples): how many samples there are in a histogram.
-create or replace function histogram_total(samples int[]) returns bigint
-language plpgsql immutable parallel safe as $$
-begin
-  return (select coalesce(sum(n), 0) from unnest(samples) n);
-end $$;
-
 -- samples_before(samples, bin): how many samples of a histogram lie in bins before one.
 create or replace function samples_before(samples int[], bin smallint) returns bigint
 language plpgsql immutable parallel safe as $$
