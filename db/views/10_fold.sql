@@ -91,6 +91,7 @@ end $$;
 create or replace function fold(events_max int default 20000) returns int
 language plpgsql
 set search_path = weir, pg_temp
+set jit = off  -- what other scans cost says nothing: Postgres would compile each statement, for a second a fold
 set enable_seqscan = off as $$
 declare
   start    int := (select random() * max(workflow_id) from workflow);
@@ -373,7 +374,7 @@ set search_path = weir, pg_temp
 set enable_nestloop = off
 set enable_mergejoin = off
 set enable_seqscan = off
-set jit = off
+set jit = off  -- as in fold(), for recompute()
 set work_mem = '64MB'  -- a batch sorts and hashes in memory
 as $$
 begin
