@@ -66,14 +66,21 @@ async function measure(bench: Bench, behind: number): Promise<Times> {
   await sql`vacuum (analyze)`;
   await sql`checkpoint`;
   await sql`call weir.refresh_views('worker', 0, null)`;
+  await sql`create table bare_event (like weir.event_queue)`;
   for (const { events, days, name } of SIZES) {
     const times: number[] = [];
+    const floors: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       await recordExecutions(sql, bench.busy.id, {
         ...bench.newNumbers(Math.ceil(events / EVENTS_EACH)),
         days,
       });
       await sql`vacuum (analyze) weir.event_queue`;
+      floors.push(
+        await timed(() =>
+          sql`insert into bare_event select * from weir.event_queue`
+        ),
+      );
       times.push(await timed(() => fold(sql, events)));
       while (await fold(sql, 200_000) > 0);
     }
@@ -82,9 +89,11 @@ async function measure(bench: Bench, behind: number): Promise<Times> {
       name: `fold of ${name}, ${behind} behind`,
       value: rank(times, 0.5),
       unit: "ms",
+      floor: { name: "their copy to a bare table", value: rank(floors, 0.5) },
       promise: PROMISES[name],
     });
   }
+  await sql`drop table bare_event`;
   // The last rounds have folded more than 100 K since the views were refreshed.
   const refreshMs = await timed(() =>
     sql`call weir.refresh_views('worker', 0, null)`
