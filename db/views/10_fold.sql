@@ -16,6 +16,8 @@
 -- arrays, so that no statement joins stored rows with staged ones and each can be sent to where a workflow is stored.
 -- With a plan of the first minute, 1,000 events took 1,180 ms; so they take 30.
 -- What all rows of a workflow share (its zone) is joined after they are added up: carried along, it is sorted by.
+-- Of an execution that has no row nothing else is stored: fold_store() writes one whatever is known of it, and who deletes
+-- one holds the workflow's lock. So most of a batch, which are new, are looked up once.
 -- Executions are ordered by the uuid first, which Postgres sorts by a third faster than by what is equal in most rows.
 
 -- lock_workflow(id): true if this transaction now holds the right to change the projections and
@@ -437,18 +439,23 @@ declare
   workflows   int[];
   executions  uuid[];
 begin
-  insert into execution_goal as stored (workflow_id, execution_id, goal_id, occurred_at, sequence, event_id)
-  select distinct on (execution_id, e.workflow_id, goal_id)
-    e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
-  from fold_event e join fold_goal_id g on g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid
-  where e.type = 'goal.achieved'
-  order by execution_id, e.workflow_id, goal_id, occurred_at, sequence, event_id
-  on conflict (workflow_id, execution_id, goal_id) do update set
-    occurred_at = excluded.occurred_at, sequence = excluded.sequence, event_id = excluded.event_id
-  where (excluded.occurred_at, excluded.sequence, excluded.event_id)
-      < (stored.occurred_at, stored.sequence, stored.event_id);
+  with merged as (
+    insert into execution_goal as stored (workflow_id, execution_id, goal_id, occurred_at, sequence, event_id)
+    select distinct on (execution_id, e.workflow_id, goal_id)
+      e.workflow_id, execution_id, goal_id, occurred_at, sequence, event_id
+    from fold_event e join fold_goal_id g on g.workflow_id = e.workflow_id and g.goal_uuid = e.subject_uuid
+    where e.type = 'goal.achieved'
+    order by execution_id, e.workflow_id, goal_id, occurred_at, sequence, event_id
+    on conflict (workflow_id, execution_id, goal_id) do update set
+      occurred_at = excluded.occurred_at, sequence = excluded.sequence, event_id = excluded.event_id
+    where (excluded.occurred_at, excluded.sequence, excluded.event_id)
+        < (stored.occurred_at, stored.sequence, stored.event_id)
+    returning *
+  )
+  insert into fold_goal
+  select g.* from merged g join fold_execution x using (workflow_id, execution_id) where not x.is_stored;
 
-  select array_agg(workflow_id), array_agg(execution_id) into workflows, executions from fold_execution;
+  select array_agg(workflow_id), array_agg(execution_id) into workflows, executions from fold_execution where is_stored;
   insert into fold_goal
   select stored.* from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) touched cross join lateral (
     select * from execution_goal g
@@ -548,7 +555,8 @@ end $$;
 
 -- fold_steps(): merges steps into fold_step: earliest entry, earliest completion, number of visits.
 -- Of executions whose state changed all steps are needed, because they count elsewhere now; of the
--- others just those of the batch. Then the step after which an execution left, into fold_left.
+-- others just those of the batch; of new ones there are no others. Then the step after which an execution
+-- left, into fold_left.
 create or replace function fold_steps() returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
@@ -558,7 +566,7 @@ declare
   steps       int[];
 begin
   select array_agg(workflow_id), array_agg(execution_id) into workflows, executions
-  from (select workflow_id, execution_id from fold_state where whole order by 2, 1) changed;
+  from (select workflow_id, execution_id from fold_state where whole and is_stored order by 2, 1) changed;
   insert into fold_stored_step
   select stored.* from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) changed cross join lateral (
     select * from execution_step s
@@ -571,7 +579,7 @@ begin
     from fold_state x
     join fold_event e on e.workflow_id = x.workflow_id and e.execution_id = x.execution_id
     join fold_step_id s on s.workflow_id = e.workflow_id and s.step_uuid = e.subject_uuid
-    where not x.whole and e.type in ('step.entered', 'step.completed') order by 2, 1, 3
+    where not x.whole and x.is_stored and e.type in ('step.entered', 'step.completed') order by 2, 1, 3
   ) met;
   insert into fold_stored_step
   select stored.* from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id, unnest(steps) as step_id) met cross join lateral (
@@ -658,7 +666,7 @@ begin
     contact_id, source, version, stopped_at, stopped_sequence, stopped_event, stop_reason,
     status, ended_at, end_reason, converted_at, l.step_id
   from fold_state left join fold_left l using (workflow_id, execution_id)
-  where not is_stored and has_changed
+  where not is_stored
   order by execution_id, workflow_id;
 
   insert into execution (workflow_id, execution_id, enrolled_at, enrolled_sequence, enrolled_event,
@@ -969,7 +977,7 @@ begin
   select workflow_id, version, step_id, occurred_at, duration_us, succeeded, 1 from arrived where counts;
 
   select array_agg(workflow_id), array_agg(execution_id) into workflows, executions
-  from fold_state where was_enrolled_at is null and enrolled_at is not null;
+  from fold_state where is_stored and was_enrolled_at is null and enrolled_at is not null;
   for begun in
     select parked.workflow_id, array_agg(parked.execution_id) as executions
     from (select unnest(workflows) as workflow_id, unnest(executions) as execution_id) x cross join lateral (

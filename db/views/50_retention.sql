@@ -42,27 +42,37 @@ return pg_relation_size(part) / current_setting('block_size')::int;
 
 -- forget_events(events): deletes what lies about of executions that never were enrolled and whose events are gone.
 -- events: a query with workflow_id, execution_id. Returns how many it gave.
+-- Whether they are enrolled is asked again once their workflows are ours: a fold may just have done it.
 create or replace function forget_events(events text) returns int
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
-  forgotten  int;
+  forgotten   int;
+  workflows   int[];
+  executions  uuid[];
 begin
-  execute format($q$
-    with gone as materialized (%s), orphan as materialized (
-      select distinct workflow_id, execution_id from gone g where not exists (
-        select from execution x
-        where x.workflow_id = g.workflow_id and x.execution_id = g.execution_id and x.enrolled_at is not null)
-    ), executions as (
-      delete from execution t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
-    ), steps as (
-      delete from execution_step t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
-    ), goals as (
-      delete from execution_goal t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
-    ), actions as (
-      delete from parked_action t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
-    )
-    select count(*) from gone$q$, events) into forgotten;
+  execute format('with gone as (%s) select count(*), array_agg(workflow_id), array_agg(execution_id) from gone', events)
+  into forgotten, workflows, executions;
+  select array_agg(x.workflow_id), array_agg(x.execution_id) into workflows, executions
+  from (select distinct * from unnest(workflows, executions) as g(workflow_id, execution_id)) g
+  join execution x on x.workflow_id = g.workflow_id and x.execution_id = g.execution_id
+  where x.enrolled_at is null;
+  if workflows is null then
+    return forgotten;
+  end if;
+  perform pg_advisory_xact_lock(1464158546, w.id)  -- lock_workflow()'s
+  from (select distinct unnest(workflows) as id order by 1) w;
+  perform ring_fold();
+  with orphan as (
+    delete from execution x using unnest(workflows, executions) as g(workflow_id, execution_id)
+    where x.workflow_id = g.workflow_id and x.execution_id = g.execution_id and x.enrolled_at is null
+    returning x.workflow_id, x.execution_id
+  ), steps as (
+    delete from execution_step t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
+  ), goals as (
+    delete from execution_goal t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
+  )
+  delete from parked_action t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id;
   return forgotten;
 end $$;
 

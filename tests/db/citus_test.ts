@@ -266,6 +266,7 @@ const OVER_ALL = [
   "audit_windows",
   "daily_enrolled",
   "erase_contact",
+  "forget_events",
   "read_pipeline",
   "refresh_views",
   "workflow_headlines",

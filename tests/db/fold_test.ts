@@ -23,12 +23,15 @@ import {
   type Summary,
   WorkflowDefinition,
 } from "../../db/schema.ts";
+import { audit } from "../../db/jobs.ts";
 import { putWorkflow } from "../../db/workflows.ts";
 import { randomOf, uuidOfWords } from "../../workers/_random.ts";
+import { stepUuid } from "../bench/history.ts";
 import { sameAsKnown } from "../exact.ts";
 import { dbTest, NOW, until, type World } from "../harness.ts";
 import { journeyOf } from "../journeys.ts";
 import { recount } from "../recount.ts";
+import { makePast } from "./_history.ts";
 
 const WORKFLOW = uuidOfWords("workflow");
 const STEP = uuidOfWords("step");
@@ -663,5 +666,48 @@ dbTest(
     await until("it rang", () => rung.length >= 3);
     deepStrictEqual(rung, [WORKFLOW, WORKFLOW, WORKFLOW]);
     await listening.unlisten();
+  },
+);
+
+dbTest(
+  "fold() knows of executions that had no row before migration 0024",
+  async (world) => {
+    const { sql, account } = world;
+    const { workflow_uuid } = await makePast(world, 5);
+    const execution_id = crypto.randomUUID();
+    const happen = async (type: string, change: Record<string, unknown>) => {
+      await recordEvents(sql, account.account_id, [Event.parse({
+        id: type,
+        type,
+        workflow_id: workflow_uuid,
+        execution_id,
+        contact_id: "contact",
+        occurred_at: new Date().toISOString(),
+        ...change,
+      })]);
+      await fold(sql);
+    };
+    await happen("step.entered", { step_id: stepUuid(0) });
+    await happen("action.executed", {
+      step_id: stepUuid(0),
+      status: "succeeded",
+      duration_ms: 5,
+    });
+    const row = sql`from weir.execution where execution_id = ${execution_id}`;
+    strictEqual((await sql`delete ${row}`).count, 1);
+    const file = "../../db/migrations/0024_stored_executions.sql";
+    const text = await Deno.readTextFile(new URL(file, import.meta.url));
+    for (let times = 0; times < 2; times++) {
+      await sql.begin((tx) =>
+        tx.unsafe(`set local search_path = weir; ${text}`)
+      );
+      strictEqual((await sql`select ${row}`).count, 1);
+    }
+    await happen("execution.enrolled", { source: "api" });
+    strictEqual(
+      (await audit(world.snapshots, null, new Date())).differences,
+      0,
+    );
+    strictEqual((await sql`select from weir.parked_action`).count, 0);
   },
 );

@@ -422,6 +422,48 @@ onBoth(
 );
 
 dbTest(
+  "forget_events() waits for who folds, and leaves whom that has enrolled",
+  async (world) => {
+    const { sql, work, account } = world;
+    const { workflow_uuid, workflow_id } = await makePast(world, 0);
+    const execution_id = crypto.randomUUID();
+    const record = (tx: Sql, type: string, change = {}) =>
+      recordEvents(tx, account.account_id, [Event.parse({
+        id: type,
+        type,
+        workflow_id: workflow_uuid,
+        execution_id,
+        contact_id: "contact",
+        occurred_at: inDays(-2).toISOString(),
+        ...change,
+      })]);
+    await record(sql, "step.entered", { step_id: stepUuid(0) });
+    await fold(sql);
+    let forgetting: Promise<unknown>;
+    await sql.begin(async (begun) => {
+      const tx = begun as unknown as Sql;
+      await record(tx, "execution.enrolled", { source: "api" });
+      await fold(tx);
+      forgetting = work`
+        select weir.forget_events(${`select ${workflow_id} as workflow_id, '${execution_id}'::uuid as execution_id`})`
+        .execute();
+      await until("it waits", async () => {
+        const [row] = await sql`
+          select count(*) as waiting from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`;
+        return row!.waiting === 1;
+      });
+    });
+    await forgetting!;
+    strictEqual(await countOf(sql, "weir.execution_step"), 1);
+    strictEqual(
+      (await audit(world.snapshots, null, new Date())).differences,
+      0,
+    );
+  },
+);
+
+dbTest(
   "delete_events() leaves what comes while it looks, and what waits to be folded",
   async (world) => {
     const { sql, work, account } = world;
