@@ -251,6 +251,7 @@ end $$;
 -- count_late(): events of the batch that were accepted more than an hour after they happened.
 create or replace function count_late() returns void
 language plpgsql
+set enable_sort = off  -- as in count_samples()
 set search_path = weir, pg_temp as $$
 begin
   insert into quality_count as q (workflow_id, day, kind, events, last_at, executions)
