@@ -56,7 +56,7 @@ end $$;
 create or replace function record_events(account int, events json)
 returns table (outcome text)
 language plpgsql security definer
-set jit = off
+set jit = off  -- as in fold()
 set enable_nestloop = off
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan

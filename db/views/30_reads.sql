@@ -82,7 +82,7 @@ return to_char(instant at time zone zone, 'YYYY-MM-DD"T"HH24:MI')
 -- before is counted. By the index, as a plan that was made while the queue was empty would sort it when it is not.
 create or replace function as_of(workflow int, now timestamptz) returns timestamptz
 language plpgsql stable
-set jit = off
+set jit = off  -- as in fold()
 set enable_seqscan = off
 set search_path = weir, pg_temp as $$
 begin
@@ -246,7 +246,7 @@ end $$;
 -- as_of().
 create or replace function actions_wait(workflow int) returns boolean
 language plpgsql stable
-set jit = off
+set jit = off  -- as in fold()
 set enable_seqscan = off
 set search_path = weir, pg_temp as $$
 begin
@@ -442,7 +442,7 @@ create or replace function dated_samples(workflow int, what measure, since times
 returns table (subject_id int, at timestamptz, us bigint)
 language plpgsql stable
 set search_path = weir, pg_temp
-set jit = off
+set jit = off  -- as in fold()
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off as $$

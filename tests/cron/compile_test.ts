@@ -7,40 +7,24 @@
  */
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import postgres from "postgres";
 import { readActions } from "../../db/actions.ts";
 import { readAnalytics } from "../../db/analytics.ts";
-import type { Sql } from "../../db/client.ts";
 import { fold, recordEvents } from "../../db/events.ts";
 import { readFunnel } from "../../db/funnel.ts";
 import { AnalyticsQuery, Event } from "../../db/schema.ts";
+import { withExplained } from "../db/_explained.ts";
 import { makePast } from "../db/_history.ts";
 import { dbTest } from "../harness.ts";
-
-const SETTINGS = {
-  "auto_explain.log_min_duration": "0",
-  "auto_explain.log_nested_statements": "on",
-  "auto_explain.log_analyze": "on",
-  client_min_messages: "log",
-};
 
 dbTest("events are counted and read with no plan compiled", async (world) => {
   const { account } = world;
   const { workflow_uuid } = await makePast(world, 20);
   const plans: string[] = [];
-  const sql = postgres(world.database_url, {
-    max: 1,
-    onnotice: ({ message }) => plans.push(message!),
-    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
-  }) as unknown as Sql;
-  try {
+  const tell = (plan: string) => plans.push(plan);
+  await withExplained(world.database_url, tell, async (sql) => {
     const [server] = await sql`
       select current_setting('jit') as jit, pg_jit_available() as can_compile`;
     deepStrictEqual({ ...server }, { jit: "on", can_compile: true });
-    await sql`load 'auto_explain'`;
-    for (const [name, value] of Object.entries(SETTINGS)) {
-      await sql`select set_config(${name}, ${value}, false)`;
-    }
     const now = new Date();
     await recordEvents(sql, account.account_id, [Event.parse({
       id: "one",
@@ -66,9 +50,7 @@ dbTest("events are counted and read with no plan compiled", async (world) => {
         await read(sql, account.account_id, workflow_uuid, query, now);
       }
     }
-  } finally {
-    await sql.end({ timeout: 5 });
-  }
+  });
   ok(plans.length > 100, `${plans.length} plans`);
-  deepStrictEqual(plans.filter((plan) => plan.includes("JIT:")), []);
+  deepStrictEqual(plans.filter((plan) => plan.includes('"JIT"')), []);
 });

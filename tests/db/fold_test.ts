@@ -17,13 +17,13 @@ import {
   recordEvents,
 } from "../../db/events.ts";
 import { readFunnel } from "../../db/funnel.ts";
+import { audit } from "../../db/jobs.ts";
 import {
   AnalyticsQuery,
   Event,
   type Summary,
   WorkflowDefinition,
 } from "../../db/schema.ts";
-import { audit } from "../../db/jobs.ts";
 import { putWorkflow } from "../../db/workflows.ts";
 import { randomOf, uuidOfWords } from "../../workers/_random.ts";
 import { stepUuid } from "../bench/history.ts";

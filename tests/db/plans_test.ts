@@ -10,7 +10,6 @@
  */
 
 import { deepStrictEqual, ok } from "node:assert/strict";
-import postgres from "postgres";
 import { readActions } from "../../db/actions.ts";
 import { readAnalytics } from "../../db/analytics.ts";
 import type { Sql } from "../../db/client.ts";
@@ -22,6 +21,7 @@ import { randomOf } from "../../workers/_random.ts";
 import { copyDays, recordExecutions } from "../bench/history.ts";
 import { dbTest, type World } from "../harness.ts";
 import { journeyOf } from "../journeys.ts";
+import { withExplained } from "./_explained.ts";
 import { DAY_MS, makePast } from "./_history.ts";
 
 /** So many that no table is so small that reading all of it is best. */
@@ -161,11 +161,6 @@ async function withPlans(
   run: (sql: Sql, plansOf: typeof plansOfCalls) => Promise<void>,
 ): Promise<void> {
   let told: string[] = [];
-  const sql = postgres(database_url, {
-    max: 1,
-    onnotice: ({ message }) => told.push(message!),
-    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
-  }) as unknown as Sql;
   async function plansOf(call: () => Promise<unknown>): Promise<string[]> {
     for (let i = 0; i < CALLS; i++) {
       told = [];
@@ -176,22 +171,11 @@ async function withPlans(
       return json === undefined ? [] : scansOf(JSON.parse(json).Plan);
     });
   }
-  try {
-    await sql`load 'auto_explain'`;
-    for (
-      const [name, value] of Object.entries({
-        "auto_explain.log_min_duration": "0",
-        "auto_explain.log_nested_statements": "on",
-        "auto_explain.log_analyze": "on",
-        "auto_explain.log_timing": "off",
-        "auto_explain.log_format": "json",
-        client_min_messages: "log",
-      })
-    ) await sql`select set_config(${name}, ${value}, false)`;
-    await run(sql, plansOf);
-  } finally {
-    await sql.end({ timeout: 5 });
-  }
+  await withExplained(
+    database_url,
+    (message) => told.push(message),
+    (sql) => run(sql, plansOf),
+  );
 }
 declare function plansOfCalls(call: () => Promise<unknown>): Promise<string[]>;
 
