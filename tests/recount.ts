@@ -290,6 +290,20 @@ const ROLLUPS: Comparison[] = [
       group by 1, 2, 3, 4, 5 having sum(samples) <> 0`,
   },
   {
+    name: "percentiles of window_histogram",
+    stored: `select workflow_id, measure, days, subject_id, total,
+        coalesce(bins, (weir.histogram_ranks(samples, total)).bins)
+      from weir.window_histogram where total <> 0`,
+    expected:
+      `select workflow_id, measure::weir.measure, days, subject_id, count(*),
+        array[max(bin), percentile_disc(0.99) within group (order by bin), percentile_disc(0.95) within group (order by bin),
+          percentile_disc(0.5) within group (order by bin), min(bin)]
+      from weir.histogram_window w cross join (values (7), (30), (90)) as v(days)
+      join (select *, weir.histogram_bin(us) as bin from ${DAY_SAMPLES} d) s using (workflow_id)
+      where day <= last_day and day > last_day - make_interval(hours => 24 * days)
+      group by 1, 2, 3, 4`,
+  },
+  {
     name: "window_slice",
     stored:
       `select workflow_id, measure, days, subject_id, place, below, alike, samples from weir.window_slice`,

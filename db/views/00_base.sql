@@ -172,32 +172,39 @@ begin
   return (select coalesce(sum(n), 0) from (select unnest(samples) as n) u);
 end $$;
 
--- histogram_ranks(samples): the bins that slowest, p99, p95, p50 and fastest lie in, in this order, and the how manieth
--- sample of its bin each is; null where there are none.
-create or replace function histogram_ranks(samples int[], out bins smallint[], out nths bigint[])
+-- histogram_ranks(samples, total): the bins that slowest, p99, p95, p50 and fastest lie in, in this order, and the how
+-- manieth sample of its bin each is; null where there are none. total: how many samples there are, where that is known.
+-- Downwards, as most bins lie below the median: sums of all bins first, and a search in them, took twice as long.
+drop function if exists histogram_ranks(int[]);
+create or replace function histogram_ranks(
+  samples int[], total bigint default null, out bins smallint[], out nths bigint[]
+)
 language plpgsql immutable parallel safe as $$
 declare
-  total  bigint := weir.histogram_total(samples);  -- by its schema: a dump that is read in looks nowhere
-  below  bigint := total;                                        -- samples in bins before bin
-  bin    int := array_upper(samples, 1) + 1;
-  rank   bigint;
+  below  bigint;                                                 -- samples in bins before bin
+  ranks  bigint[];
+  nth    int := 1;
 begin
+  total := coalesce(total, weir.histogram_total(samples));  -- by its schema: a dump that is read in looks nowhere
+  below := total;
+  ranks := array[total, ceil(0.99 * total), ceil(0.95 * total), ceil(0.50 * total)];
   if total > 0 then
-    -- Downwards, as most bins lie below the median: sums of all bins first, and a search in them, took twice as long.
-    foreach rank in array array[total, ceil(0.99 * total), ceil(0.95 * total), ceil(0.50 * total)] loop
-      while below >= rank loop
-        bin := bin - 1;
-        below := below - coalesce(samples[bin], 0);
+    for bin in reverse array_upper(samples, 1) .. array_lower(samples, 1) loop
+      below := below - coalesce(samples[bin], 0);
+      while below < ranks[nth] loop
+        bins := bins || bin::smallint;
+        nths := nths || ranks[nth] - below;
+        nth := nth + 1;
       end loop;
-      bins := bins || bin::smallint;
-      nths := nths || rank - below;
+      exit when nth > 4;
     end loop;
-    bin := array_lower(samples, 1);
-    while coalesce(samples[bin], 0) = 0 loop
-      bin := bin + 1;
+    for bin in array_lower(samples, 1) .. array_upper(samples, 1) loop
+      if samples[bin] > 0 then
+        bins := bins || bin::smallint;
+        nths := nths || 1::bigint;
+        exit;
+      end if;
     end loop;
-    bins := bins || bin::smallint;
-    nths := nths || 1::bigint;
   end if;
 end $$;
 

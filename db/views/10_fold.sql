@@ -1084,13 +1084,15 @@ begin
     group by s.workflow_id, measure, day, subject_id, version, histogram_bin(us)
     having sum(sign) <> 0
   ), windows as (
-    insert into window_histogram as h (workflow_id, measure, days, subject_id, samples)
-    select workflow_id, measure, days, subject_id, histogram_of(array_agg(bin), array_agg(counted.samples))
+    insert into window_histogram as h (workflow_id, measure, days, subject_id, samples, total)
+    select workflow_id, measure, days, subject_id, histogram_of(array_agg(bin), array_agg(counted.samples)),
+      sum(counted.samples)
     from counted join fold_window using (workflow_id) cross join unnest(window_days()) as days
     where day > last_day - days * interval '24 hours' and day <= last_day
     group by workflow_id, measure, days, subject_id order by 1, 2, 3, 4
-    on conflict (workflow_id, measure, days, subject_id) do update set
-      samples = histogram_add(h.samples, excluded.samples)
+    on conflict (workflow_id, measure, days, subject_id) do update set (samples, total, bins) = (
+      select n.samples, n.total, (histogram_ranks(n.samples, n.total)).bins
+      from (select histogram_add(h.samples, excluded.samples) as samples, h.total + excluded.total as total offset 0) n)
   ), slice as materialized (
     select s.*, w.last_day - days * interval '24 hours' as day_before, w.last_day
     from fold_slice s join fold_window w using (workflow_id)
@@ -1100,10 +1102,11 @@ begin
     select workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until,
       coalesce(sum(sign) filter (where us < us_from), 0),
       case when of_one_value then coalesce(sum(sign) filter (where us = us_from), 0) end,
-      coalesce(sample_changes(array_agg(us) filter (where us >= us_from and not of_one_value),
-        array_agg(sign) filter (where us >= us_from and not of_one_value)), '{}')
+      coalesce(array_agg(sample_change(us, sign) order by sample_change(us, sign))
+        filter (where us >= us_from and not of_one_value), '{}')
     from (
-      select s.*, x.us, sum(x.sign)::int as sign
+      select s.*, x.us, case when sum(x.sign) > 0 then 1 else -1 end as sign,
+        generate_series(1, abs(sum(x.sign)))
       from fold_sample x
       join (select *, generate_series(first_bin::int, last_bin) as bin from slice) s on s.workflow_id = x.workflow_id
         and s.measure = x.measure and s.subject_id = x.subject_id and s.bin = histogram_bin(x.us)
@@ -1111,7 +1114,6 @@ begin
       where x.us <= s.us_until and d.day > s.day_before and d.day <= s.last_day
       group by s.workflow_id, s.measure, s.days, s.subject_id, s.place, s.first_bin, s.last_bin, s.us_from, s.us_until,
         s.of_one_value, s.day_before, s.last_day, s.bin, x.us
-      having sum(x.sign) <> 0
     ) changed
     group by workflow_id, measure, days, subject_id, place, first_bin, last_bin, us_from, us_until, of_one_value
     order by 1, 2, 3, 4, 5
@@ -1121,18 +1123,18 @@ begin
       samples = case when excluded.samples = '{}' then s.samples else sorted_change(s.samples, excluded.samples) end
   ), edge_of as materialized (
     select d.workflow_id, d.quarter, w.sliced
-    from day_of d join fold_window w using (workflow_id)
-    where w.sliced <> '{}' and d.day = any (edge_days(w.last_day))
+    from (select workflow_id, sliced, unnest(edge_days(last_day)) as day from fold_window where sliced <> '{}') w
+    join day_of d using (workflow_id, day)
   ), edge as (
     insert into window_edge as e (workflow_id, measure, quarter, subject_id, samples)
-    select workflow_id, measure, quarter, subject_id, sample_changes(array_agg(us), array_agg(sign))
+    select workflow_id, measure, quarter, subject_id, array_agg(sample_change(us, sign) order by sample_change(us, sign))
     from (
-      select x.workflow_id, x.measure, d.quarter, x.subject_id, x.us, sum(x.sign)::int as sign
+      select x.workflow_id, x.measure, d.quarter, x.subject_id, x.us,
+        case when sum(x.sign) > 0 then 1 else -1 end as sign, generate_series(1, abs(sum(x.sign)))
       from fold_sample x join edge_of d on d.workflow_id = x.workflow_id and d.quarter = bucket_15min(x.at)
       where exists (select from edge_of)  -- seldom, so it is asked before they are joined
         and x.measure = any (d.sliced)
       group by x.workflow_id, x.measure, d.quarter, x.subject_id, x.us
-      having sum(x.sign) <> 0
     ) changed
     group by workflow_id, measure, quarter, subject_id order by 1, 2, 3, 4
     on conflict (workflow_id, measure, quarter, subject_id) do update set
@@ -1147,19 +1149,15 @@ begin
     samples = histogram_add(h.samples, excluded.samples);
 end $$;
 
--- sample_changes(us, signs): how many of each value to put in (sign 1, 2, …) and to take out (-1, …), as
--- sorted_change() wants them: a value that is put in as it is, and one that is taken out as -1 - value. Least first:
--- where there is nothing to be taken out, they are sorted samples.
-create or replace function sample_changes(us bigint[], signs int[]) returns bigint[]
-language plpgsql immutable parallel safe as $$
-begin
-  return array(
-    select case when c.sign > 0 then c.value else -1 - c.value end
-    from unnest(us, signs) as c(value, sign) cross join generate_series(1, abs(c.sign)) order by 1);
-end $$;
+-- sample_change(us, sign): how sorted_change() wants it told that a value is to be put in (sign 1): as it is, or to be
+-- taken out (-1): as -1 - value, so that those sort before. Where nothing is to be taken out, they are sorted samples.
+drop function if exists sample_changes(bigint[], int[]);
+create or replace function sample_change(us bigint, sign int) returns bigint
+language sql immutable parallel safe
+return case when sign > 0 then us else -1 - us end;
 
--- sorted_change(sorted, changes): sorted samples, after sample_changes(). What is not among them cannot be taken out, and
--- is not.
+-- sorted_change(sorted, changes): sorted samples, after what sample_change() told, least first. What is not among them
+-- cannot be taken out, and is not.
 create or replace function sorted_change(sorted bigint[], changes bigint[]) returns bigint[]
 language plpgsql immutable parallel safe as $$
 declare
@@ -1212,7 +1210,7 @@ begin
   return array(
     select h.measure from window_histogram h
     where h.workflow_id = workflow and h.days = (select max(d) from unnest(window_days()) d)
-    group by h.measure having sum(histogram_total(h.samples)) >= sliced_from());
+    group by h.measure having sum(h.total) >= sliced_from());
 end $$;
 
 -- asked_places(what): the percentiles of a measure that reads answer, by their places in histogram_ranks().
@@ -1243,12 +1241,15 @@ begin
   select * into made from histogram_window where workflow_id = workflow;
   if made.last_day is distinct from today then
     delete from window_histogram where workflow_id = workflow;
-    insert into window_histogram (workflow_id, measure, days, subject_id, samples)
-    select workflow, h.measure, days, h.subject_id, histogram_sum(h.samples)
-    from unnest(window_days()) as days cross join unnest(enum_range(null::measure)) as what
-    join histogram_rollup h on h.workflow_id = workflow and h.grain = 'day' and h.measure = what
-      and h.bucket > today - days * interval '24 hours' and h.bucket <= today
-    group by h.measure, days, h.subject_id;
+    insert into window_histogram (workflow_id, measure, days, subject_id, samples, total, bins)
+    select workflow, s.measure, s.days, s.subject_id, s.samples, t.total, (histogram_ranks(s.samples, t.total)).bins
+    from (
+      select h.measure, days, h.subject_id, histogram_sum(h.samples) as samples
+      from unnest(window_days()) as days cross join unnest(enum_range(null::measure)) as what
+      join histogram_rollup h on h.workflow_id = workflow and h.grain = 'day' and h.measure = what
+        and h.bucket > today - days * interval '24 hours' and h.bucket <= today
+      group by h.measure, days, h.subject_id
+    ) s cross join lateral (select histogram_total(s.samples) as total) t;
     delete from window_slice where workflow_id = workflow;
     made.sliced := '{}';
   end if;
@@ -1316,16 +1317,15 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   return query
-  select h.measure, h.days, h.subject_id, p.place, t.total, rank_of(p.place, t.total),
-    greatest(20, least(400, t.total / 100)), s.us_from, samples_before(h.samples, s.first_bin) + s.below,
+  select h.measure, h.days, h.subject_id, p.place, h.total, rank_of(p.place, h.total),
+    greatest(20, least(400, h.total / 100)), s.us_from, samples_before(h.samples, s.first_bin) + s.below,
     coalesce(s.alike, cardinality(s.samples)), s.alike is not null
   from histogram_window w
   join window_histogram h on h.workflow_id = w.workflow_id and h.measure = any (w.sliced)
-  cross join lateral (select histogram_total(h.samples) as total) t
   cross join lateral unnest(asked_places(h.measure)) as p(place)
   left join window_slice s on s.workflow_id = workflow and s.measure = h.measure and s.days = h.days
     and s.subject_id = h.subject_id and s.place = p.place
-  where w.workflow_id = workflow and p.place in (2, 3, 4) and t.total > 0;
+  where w.workflow_id = workflow and p.place in (2, 3, 4) and h.total > 0;
 end $$;
 
 -- rank_of(place, total): the nearest rank of a percentile, by its place in histogram_ranks().

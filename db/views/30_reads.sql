@@ -611,7 +611,7 @@ begin
       where e.workflow_id = workflow and e.measure = what
         and e.quarter >= least(since, near.start) and e.quarter < greatest(since, near.start)
     ), part as (
-      select h.subject_id, h.samples, (select sum(counted) from unnest(h.samples) as counted) as n from window_histogram h
+      select h.subject_id, h.samples, h.total as n from window_histogram h
       where h.workflow_id = workflow and h.measure = what and h.days = near.days
       union all
       select e.subject_id, null, near.sign * sum(cardinality(e.samples)) from edge e group by e.subject_id
@@ -716,7 +716,7 @@ begin
     end if;
     return query
       select h.subject_id, p.* from histogram_window w join window_histogram h using (workflow_id)
-      cross join lateral percentiles_of(h.bins) p
+      cross join lateral percentiles_of(coalesce(h.bins, (histogram_ranks(h.samples, h.total)).bins)) p
       where w.workflow_id = workflow and w.last_day = percentiles.until - interval '24 hours' and h.measure = what
         and h.days = extract(day from percentiles.until - percentiles.since)::int;
     if found then

@@ -66,7 +66,7 @@ const WRONG: Record<
   },
   window_histogram: {
     sql:
-      "insert into weir.window_histogram select workflow_id, 'step_time', 7, 0, '[5:6]={1,0}' from weir.workflow",
+      "insert into weir.window_histogram select workflow_id, 'step_time', 7, 0, '[5:6]={1,0}', null, 1 from weir.workflow",
   },
   window_slice: {
     before: SLICED,
@@ -87,6 +87,25 @@ const WRONG: Record<
       "insert into weir.step_rollup select workflow_id, grain, bucket, 9, step_id, 1, 1, 0, 0, 0, 1, 1, 1 from weir.step_rollup where grain = 'day' and bucket > now() - interval '40 days' limit 1",
   },
 };
+
+dbTest(
+  "audit() finds a total or bins that are not of their histogram",
+  async (world) => {
+    const { sql } = world;
+    await makePast(world, 60);
+    await sql`select weir.make_windows(workflow_id) from weir.workflow`;
+    for (const wrong of ["total = total + 1", "bins[4] = bins[4] + 1"]) {
+      deepStrictEqual(await relations(world), []);
+      const changed = await sql.unsafe(
+        `update weir.window_histogram set ${wrong}`,
+      );
+      ok(changed.count > 0);
+      deepStrictEqual(await relations(world), ["window_histogram"]);
+      await sql`update weir.histogram_window set last_day = last_day - interval '24 hours'`;
+      await sql`select weir.make_windows(workflow_id) from weir.workflow`;
+    }
+  },
+);
 
 for (const [relation, wrong] of Object.entries(WRONG)) {
   dbTest(`audit() finds what is wrong in ${relation}`, async (world) => {
