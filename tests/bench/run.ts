@@ -12,6 +12,8 @@
  * in minutes). `--soak N` watches 500 viewers for N minutes (60), `--fuzz` sends 20,000
  * requests that nobody thought of.
  *
+ * `--database URL` measures on that Postgres, at an empty database of a superuser, in place of the embedded one.
+ *
  * @module
  */
 
@@ -88,6 +90,7 @@ export interface Figure {
   floor?: { name: string; value: number };
   /** What was promised. */
   promise?: string;
+  note?: string;
 }
 
 async function main(): Promise<void> {
@@ -95,6 +98,7 @@ async function main(): Promise<void> {
     args: Deno.args,
     options: {
       executions: { type: "string", default: "200000" },
+      database: { type: "string" },
       costs: { type: "boolean", default: false },
       page: { type: "boolean", default: false },
       edge: { type: "boolean", default: false },
@@ -105,11 +109,12 @@ async function main(): Promise<void> {
     },
   });
   if (values.fuzz) return await fuzz();
-  const dataDir = await Deno.makeTempDir({ prefix: "weir-bench-" });
-  if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
-  const postgres = await startEmbedded({ dataDir });
+  await using postgres = values.database === undefined
+    ? await startPrivate()
+    : { url: values.database, async [Symbol.asyncDispose]() {} };
   const sql = connect(postgres.url, { max: 1, statementTimeoutMs: 0 });
   try {
+    await describe(sql);
     await migrate(sql);
     await buildIslands(new URL("../../dist/", import.meta.url));
     const { bench, workflows } = await prepare(
@@ -143,9 +148,31 @@ async function main(): Promise<void> {
     await fuzz();
   } finally {
     await sql.end({ timeout: 5 });
-    await postgres.stop();
-    await Deno.remove(dataDir, { recursive: true });
   }
+}
+
+/** An embedded Postgres on data that is gone with it. */
+async function startPrivate(): Promise<{ url: string } & AsyncDisposable> {
+  const dataDir = await Deno.makeTempDir({ prefix: "weir-bench-" });
+  if (Deno.uid() === 0) await Deno.chmod(dataDir, 0o711);
+  const postgres = await startEmbedded({ dataDir });
+  return {
+    url: postgres.url,
+    async [Symbol.asyncDispose]() {
+      await postgres.stop();
+      await Deno.remove(dataDir, { recursive: true });
+    },
+  };
+}
+
+/** Which Postgres it is, and how it was compiled: figures are of that. */
+async function describe(sql: Sql): Promise<void> {
+  const [row] = await sql<[{ version: string; level: string | null }]>`
+    select current_setting('server_version') as version,
+      (select (regexp_matches(setting, '.*(-O\\S+)'))[1] from pg_config where name = 'CFLAGS') as level`;
+  console.log(
+    `PostgreSQL ${row.version}, compiled with ${row.level ?? "no -O"}`,
+  );
 }
 
 /** The fuzzer of the suite, for eight times as long. */
@@ -259,7 +286,7 @@ async function makeRest(
   return events + more;
 }
 
-function report({ name, value, unit, floor, promise }: Figure): void {
+function report({ name, value, unit, floor, promise, note }: Figure): void {
   const ratio = floor === undefined
     ? ""
     : `  ${(value / floor.value).toFixed(2)} x ${floor.name} (${
@@ -268,7 +295,7 @@ function report({ name, value, unit, floor, promise }: Figure): void {
   console.log(
     `${name.padEnd(52)} ${format(value).padStart(9)} ${unit.padEnd(9)}${ratio}${
       promise === undefined ? "" : `  promised: ${promise}`
-    }`,
+    }${note === undefined ? "" : `  (${note})`}`,
   );
 }
 
