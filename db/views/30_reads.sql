@@ -716,7 +716,9 @@ begin
     end if;
     return query
       select h.subject_id, p.* from histogram_window w join window_histogram h using (workflow_id)
-      cross join lateral percentiles_of(coalesce(h.bins, (histogram_ranks(h.samples, h.total)).bins)) p
+      -- Worked out once, by OFFSET: what is inlined names it six times, each to be made ready, which takes 0.2 ms.
+      cross join lateral (select coalesce(h.bins, (histogram_ranks(h.samples, h.total)).bins) as bins offset 0) b
+      cross join lateral percentiles_of(b.bins) p
       where w.workflow_id = workflow and w.last_day = percentiles.until - interval '24 hours' and h.measure = what
         and h.days = extract(day from percentiles.until - percentiles.since)::int;
     if found then

@@ -114,7 +114,8 @@ select make_view('window_percentiles', 'workflow_id, measure, since, until, subj
   select h.workflow_id, h.measure, w.last_day - (h.days - 1) * interval '24 hours' as since,
     w.last_day + interval '24 hours' as until, h.subject_id, p.p50, p.p95, p.p99, p.fastest, p.slowest
   from weir.window_histogram h join weir.histogram_window w using (workflow_id)
-  cross join lateral weir.percentiles_of(coalesce(h.bins, (weir.histogram_ranks(h.samples, h.total)).bins)) p$$);
+  cross join lateral (select coalesce(h.bins, (weir.histogram_ranks(h.samples, h.total)).bins) as bins offset 0) b
+  cross join lateral weir.percentiles_of(b.bins) p$$);
 
 -- The overview of an account: 30 days up to last_day, which was today when it was refreshed. running:
 -- enrolled and not ended, whenever dated; what is dated ahead of now is to be taken off.
