@@ -1249,7 +1249,7 @@ begin
       join histogram_rollup h on h.workflow_id = workflow and h.grain = 'day' and h.measure = what
         and h.bucket > today - days * interval '24 hours' and h.bucket <= today
       group by h.measure, days, h.subject_id
-    ) s cross join lateral (select histogram_total(s.samples) as total) t;
+    ) s cross join lateral (select histogram_total(s.samples) as total offset 0) t;  -- once, as it is named twice
     delete from window_slice where workflow_id = workflow;
     made.sliced := '{}';
   end if;

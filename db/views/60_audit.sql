@@ -431,8 +431,9 @@ begin
       where h.grain = 'day' and h.bucket > last_day - days * interval '24 hours' and h.bucket <= last_day
       group by 1, 2, 3, 4, 5 having sum(h.samples) <> 0$q$)
     + audit_compare('window_histogram',
-      'select workflow_id, measure, days, subject_id, total, bins from window_histogram h join audit_running using (workflow_id) where bins is not null', $q$
-      select workflow_id, measure, days, subject_id, histogram_total(samples), (histogram_ranks(samples)).bins
-      from window_histogram h join audit_running using (workflow_id) where bins is not null$q$)
+      'select workflow_id, measure, days, subject_id, total, bins from window_histogram join audit_running using (workflow_id)', $q$
+      select workflow_id, measure, days, subject_id, histogram_total(samples),
+        case when bins is not null then (histogram_ranks(samples)).bins end
+      from window_histogram join audit_running using (workflow_id)$q$)
     + audit_windows(sample);
 end $$;

@@ -90,6 +90,7 @@ export interface Figure {
   floor?: { name: string; value: number };
   /** What was promised. */
   promise?: string;
+  /** What to bear in mind with it. */
   note?: string;
 }
 
