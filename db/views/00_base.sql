@@ -141,6 +141,9 @@ return extract(day from key - timestamptz '1970-01-01 00:00:00+00')::int;
 create or replace function histogram_add(total int[], added int[]) returns int[]
 language plpgsql immutable parallel safe as $$
 begin
+  if total = '{}' then
+    return added;
+  end if;
   for bin in coalesce(array_lower(added, 1), 1) .. coalesce(array_upper(added, 1), 0) loop
     if added[bin] <> 0 then
       total[bin] := coalesce(total[bin], 0) + added[bin];

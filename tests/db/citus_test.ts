@@ -272,8 +272,8 @@ const OVER_ALL = [
   "workflow_headlines",
 ];
 
-/** The fold's temporary tables. */
-const STAGED = /create temp table (\w+)/g;
+/** Temporary tables, the fold's most of all. */
+const STAGED = /(?:create temp table |make_fold_table\(')(\w+)/g;
 
 /** What Citus refuses on what is spread, and its stand-in with it: else that would let everything through. */
 const REFUSALS: [RegExp, string][] = [

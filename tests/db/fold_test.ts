@@ -21,6 +21,7 @@ import { audit } from "../../db/jobs.ts";
 import {
   AnalyticsQuery,
   Event,
+  ID_LENGTH_MAX,
   type Summary,
   WorkflowDefinition,
 } from "../../db/schema.ts";
@@ -164,6 +165,41 @@ async function openTransaction<T>(
 }
 
 class RolledBack extends Error {}
+
+dbTest(
+  "fold() stages rows whole, whose every word may be as long as an id, and again as what they were before",
+  async (world) => {
+    const longest = (letter: string) => letter + "漢".repeat(ID_LENGTH_MAX - 1);
+    const contact_id = longest("c");
+    const told = (id: string) => ({ id: longest(id), contact_id });
+    await settings(world, { goal_ends_execution: true });
+    await record(world, [
+      enrolled("10:00:00", told("e")),
+      event({
+        type: "execution.exited",
+        at: "10:30:00",
+        reason: "r".repeat(64),
+        ...told("x"),
+      }),
+    ]);
+    strictEqual(await foldAll(world), 2);
+    await record(world, [
+      enrolled("09:00:00", told("b")),
+      achieved("10:10:00", told("g")),
+    ]);
+
+    await withClient(world, async (sql) => {
+      strictEqual(await fold(sql), 2);
+      const kept = await sql`
+        select relname from pg_class
+        where relnamespace = pg_my_temp_schema() and relname like 'fold\\_%' and reltoastrelid <> 0`;
+      deepStrictEqual([...kept], []);
+    });
+    deepStrictEqual(await recount(world.sql), []);
+    const { total_enrolled, goals_achieved } = await summaryOf(world);
+    deepStrictEqual([total_enrolled, goals_achieved], [1, 1]);
+  },
+);
 
 dbTest(
   "fold() counts an execution with all it did once its enrolment has come",
