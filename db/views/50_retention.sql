@@ -40,46 +40,45 @@ create or replace function blocks(part regclass) returns bigint
 language sql volatile
 return pg_relation_size(part) / current_setting('block_size')::int;
 
--- forget_events(events): deletes what lies about of executions that never were enrolled and whose events are gone.
--- events: a query with workflow_id, execution_id. Returns how many it gave.
--- Whether they are enrolled is asked again once their workflows are ours: a fold may just have done it.
-create or replace function forget_events(events text) returns int
+-- orphans(workflow): its executions that never were enrolled and of which no event is left. By index: a null sorts, too.
+drop function if exists forget_events(text);
+create or replace function orphans(workflow int) returns uuid[]
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+begin
+  return array(
+    select x.execution_id from execution x
+    where x.workflow_id = workflow and x.enrolled_at is null and not exists (
+      select from event e where e.workflow_id = workflow and e.execution_id = x.execution_id));
+end $$;
+
+-- delete_orphans(workflow, ids): deletes what lies about of some orphans(), asked again now that the workflow is ours: a
+-- fold may just have enrolled one. False when somebody is at the workflow.
+create or replace function delete_orphans(workflow int, ids uuid[]) returns boolean
 language plpgsql
 set search_path = weir, pg_temp as $$
-declare
-  forgotten   int;
-  workflows   int[];
-  executions  uuid[];
 begin
-  execute format('with gone as (%s) select count(*), array_agg(workflow_id), array_agg(execution_id) from gone', events)
-  into forgotten, workflows, executions;
-  select array_agg(x.workflow_id), array_agg(x.execution_id) into workflows, executions
-  from (select distinct * from unnest(workflows, executions) as g(workflow_id, execution_id)) g
-  join execution x on x.workflow_id = g.workflow_id and x.execution_id = g.execution_id
-  where x.enrolled_at is null;
-  if workflows is null then
-    return forgotten;
+  if not lock_workflow(workflow) then
+    return false;
   end if;
-  perform pg_advisory_xact_lock(1464158546, w.id)  -- lock_workflow()'s
-  from (select distinct unnest(workflows) as id order by 1) w;
   perform ring_fold();
-  with orphan as (
-    delete from execution x using unnest(workflows, executions) as g(workflow_id, execution_id)
-    where x.workflow_id = g.workflow_id and x.execution_id = g.execution_id and x.enrolled_at is null
-    returning x.workflow_id, x.execution_id
-  ), steps as (
-    delete from execution_step t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
-  ), goals as (
-    delete from execution_goal t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id
+  with gone as (
+    delete from execution x
+    where x.workflow_id = workflow and x.execution_id = any (ids) and x.enrolled_at is null and not exists (
+      select from event e where e.workflow_id = workflow and e.execution_id = x.execution_id)
+    returning x.execution_id
   )
-  delete from parked_action t using orphan o where t.workflow_id = o.workflow_id and t.execution_id = o.execution_id;
-  return forgotten;
+  select array_agg(execution_id) into ids from gone;
+  delete from execution_step where workflow_id = workflow and execution_id = any (ids);
+  delete from execution_goal where workflow_id = workflow and execution_id = any (ids);
+  delete from parked_action where workflow_id = workflow and execution_id = any (ids);
+  return true;
 end $$;
 
 -- delete_events(workflow, until, horizon, at, id): deletes, of the next thousand executions of a workflow that have
--- events before until, those events, unless they are wanted as kept_executions() says; and what lies about of executions
--- that never were enrolled, as forget_events() does. For Citus: each statement runs on the node of the workflow. What
--- is wanted is judged by the statement that deletes, so an event that came just now is seen, or stays.
+-- events before until, those events, unless they are wanted as kept_executions() says. For Citus: each statement runs
+-- on the node of the workflow. What is wanted is judged by the statement that deletes, so an event that came just now is
+-- seen, or stays.
 -- Returns where it came to; id is null when it came to the end. busy: somebody is at the workflow.
 create or replace function delete_events(
   workflow int, until timestamptz, horizon timestamptz, at timestamptz, inout id uuid, out deleted int, out busy boolean
@@ -87,9 +86,7 @@ create or replace function delete_events(
 language plpgsql
 set search_path = weir, pg_temp as $$
 declare
-  ids      uuid[];
-  gone     uuid[];
-  orphans  uuid[];
+  ids  uuid[];
 begin
   deleted := 0;
   busy := not lock_workflow(workflow);
@@ -102,35 +99,24 @@ begin
     where e.workflow_id = workflow and e.occurred_at < until and e.execution_id > delete_events.id
     order by e.execution_id limit 1000);
   id := ids[cardinality(ids)];
-  with deleting as (
-    delete from event e using workflow w
-    where e.workflow_id = workflow and e.occurred_at < until and e.execution_id = any (ids)
-      and w.workflow_id = workflow and w.created_at <= horizon
-      and not exists (
-        select from event_queue q where q.workflow_id = workflow and q.execution_id = e.execution_id)
-      and not exists (
-        select from execution x
-        where x.workflow_id = workflow and x.execution_id = e.execution_id and x.enrolled_at is not null
-          and (x.ended_at is null or x.ended_at > horizon
-            or x.enrolled_at + w.conversion_window_us * interval '1 microsecond' > at))
-      and (
-        exists (
-          select from execution x
-          where x.workflow_id = workflow and x.execution_id = e.execution_id and x.enrolled_at is not null)
-        or not exists (
-          select from event y
-          where y.workflow_id = workflow and y.execution_id = e.execution_id and y.occurred_at >= horizon))
-    returning e.execution_id
-  )
-  select count(*), array_agg(distinct execution_id) into deleted, gone from deleting;
-  orphans := array(
-    select g from unnest(gone) as g where not exists (
+  delete from event e using workflow w
+  where e.workflow_id = workflow and e.occurred_at < until and e.execution_id = any (ids)
+    and w.workflow_id = workflow and w.created_at <= horizon
+    and not exists (
+      select from event_queue q where q.workflow_id = workflow and q.execution_id = e.execution_id)
+    and not exists (
       select from execution x
-      where x.workflow_id = workflow and x.execution_id = g and x.enrolled_at is not null));
-  delete from execution where workflow_id = workflow and execution_id = any (orphans);
-  delete from execution_step where workflow_id = workflow and execution_id = any (orphans);
-  delete from execution_goal where workflow_id = workflow and execution_id = any (orphans);
-  delete from parked_action where workflow_id = workflow and execution_id = any (orphans);
+      where x.workflow_id = workflow and x.execution_id = e.execution_id and x.enrolled_at is not null
+        and (x.ended_at is null or x.ended_at > horizon
+          or x.enrolled_at + w.conversion_window_us * interval '1 microsecond' > at))
+    and (
+      exists (
+        select from execution x
+        where x.workflow_id = workflow and x.execution_id = e.execution_id and x.enrolled_at is not null)
+      or not exists (
+        select from event y
+        where y.workflow_id = workflow and y.execution_id = e.execution_id and y.occurred_at >= horizon));
+  get diagnostics deleted = row_count;
 end $$;
 
 -- event_months(): the months that event is made of, oldest first. is_kept: what was wanted of it is all
@@ -170,19 +156,22 @@ begin
 end $$;
 
 -- sift_month(part, since, until, horizon, at): puts a partition with what is wanted of a month into its
--- place. The month itself is left beside as …_dropped, for forget_events(). After watch_month().
+-- place. The month itself is left beside as …_dropped, as deleting its files takes a while. After watch_month().
 --
--- Returns  false when the month was written to meanwhile (by imports of old history): try again.
+-- Returns  how many events go; null when the month was written to meanwhile (by imports of old history): try again.
 -- Locks    event first and for itself, so that nobody who waits for us holds what we wait for; whoever holds
 --          another for long makes this give up well before Postgres looks for deadlocks (1 s).
+drop function if exists sift_month(regclass, timestamptz, timestamptz, timestamptz, timestamptz);  -- it said boolean
 create or replace function sift_month(
   part regclass, since timestamptz, until timestamptz, horizon timestamptz, at timestamptz
-) returns boolean
+) returns bigint
 language plpgsql security definer
 set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 declare
-  name  text := (select relname from pg_class where oid = part);
+  name     text := (select relname from pg_class where oid = part);
+  kept     bigint;
+  dropped  bigint;
 begin
   perform lock_partitions();
   execute format('drop table if exists %I', name || '_kept');
@@ -191,6 +180,8 @@ begin
     name || '_kept', since, until);
   execute format('insert into %I select e.* from %s e join kept_executions(%L, 0, %s, %L, %L) k using (workflow_id, execution_id)',
     name || '_kept', part, part, blocks(part), horizon, at);
+  get diagnostics kept = row_count;
+  execute format('select count(*) - $1 from %s', part) into dropped using kept;
   for attempt in 1..12 loop
     begin
       perform set_config('lock_timeout', '400ms', true);
@@ -199,7 +190,7 @@ begin
       execute format('lock table %s in access exclusive mode', part);
       if exists (select from touched_month t where t.part = sift_month.part) then
         execute format('drop table %I', name || '_kept');
-        return false;
+        return null;
       end if;
       update event_era set began_at = clock_timestamp();
       execute format('alter table event detach partition %s', part);
@@ -208,7 +199,7 @@ begin
       execute format('alter table event attach partition %I for values from (%L) to (%L)', name, since, until);
       execute format('alter table %I drop constraint of_its_month', name);
       execute format('comment on table %I is ''Kept by retain()''', name);
-      return true;
+      return dropped;
     exception when lock_not_available then
       perform pg_sleep(0.05 * attempt);
     end;
@@ -244,7 +235,7 @@ begin
   raise 'Cannot merge %: event was in use at every attempt', part;
 end $$;
 
--- drop_sifted(name): drops what sift_month() left beside, once forget_events() is through with it.
+-- drop_sifted(name): drops what sift_month() left beside.
 create or replace function drop_sifted(name text) returns void
 language plpgsql security definer
 set search_path = weir, pg_temp as $$
@@ -397,6 +388,7 @@ declare
   events      bigint := 0;
   executions  bigint := 0;
   days        bigint := 0;
+  ids         uuid[];
   is_done     boolean;
 begin
   did := '{}';
@@ -425,31 +417,22 @@ begin
       perform weir.watch_month(month.part);
       commit;
       if not weir.lock_job('retain') then return; end if;
-      is_done := weir.sift_month(month.part, month.since, month.until, horizon, at);
+      count := weir.sift_month(month.part, month.since, month.until, horizon, at);
       commit;
-      exit when is_done;
+      exit when count is not null;
     end loop;
-    if not is_done then
+    if count is null then
       raise 'Cannot drop %: it was written to at every attempt', month.part;
     end if;
     months := months + 1;
+    events := events + count;
   end loop;
 
   for name in
     select relname from pg_class
     where relnamespace = 'weir'::regnamespace and relkind = 'r' and relname ~ '^event_\d{4}_\d\d_dropped$'
   loop
-    block := 0;
-    while block < weir.blocks(('weir.' || name)::regclass) loop
-      if not weir.lock_job('retain') then return; end if;
-      events := events + weir.forget_events(format(
-        'select d.workflow_id, d.execution_id from %I d
-         where d.ctid >= ''(%s,0)'' and d.ctid < ''(%s,0)'' and not exists (
-           select from %I k where k.workflow_id = d.workflow_id and k.execution_id = d.execution_id)',
-        name, block, block + 1000, replace(name, '_dropped', '')));
-      block := block + 1000;
-      commit;
-    end loop;
+    if not weir.lock_job('retain') then return; end if;
     delete from weir.touched_month where part = ('weir.' || name)::regclass;
     perform weir.drop_sifted(name);
     commit;
@@ -463,14 +446,15 @@ begin
     block := 0;
     while block < weir.blocks(month.part) loop
       if not weir.lock_job('retain') then return; end if;
-      events := events + weir.forget_events(format(
+      execute format(
         'delete from %1$s d where d.ctid >= ''(%2$s,0)'' and d.ctid < ''(%3$s,0)'' and not exists (
-           select from kept_executions(%1$L, %2$s, %3$s, %4$L, %5$L) k
-           where k.workflow_id = d.workflow_id and k.execution_id = d.execution_id)
-         returning d.workflow_id, d.execution_id',
-        month.part, block, block + 1000, horizon, at));
-      block := block + 1000;
+           select from weir.kept_executions(%1$L, %2$s, %3$s, %4$L, %5$L) k
+           where k.workflow_id = d.workflow_id and k.execution_id = d.execution_id)',
+        month.part, block, block + 1000, horizon, at);
+      get diagnostics count = row_count;
       commit;
+      events := events + count;
+      block := block + 1000;
     end loop;
   end loop;
 
@@ -487,6 +471,17 @@ begin
       commit;
       events := events + batch.deleted;
       if batch.busy then
+        perform pg_sleep(0.05);
+      end if;
+    end loop;
+    ids := weir.orphans(w.workflow_id);
+    while ids <> '{}' loop
+      if not weir.lock_job('retain') then return; end if;
+      is_done := weir.delete_orphans(w.workflow_id, ids[:1000]);
+      commit;
+      if is_done then
+        ids := ids[1001:];
+      else
         perform pg_sleep(0.05);
       end if;
     end loop;

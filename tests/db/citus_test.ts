@@ -266,7 +266,6 @@ const OVER_ALL = [
   "audit_windows",
   "daily_enrolled",
   "erase_contact",
-  "forget_events",
   "read_pipeline",
   "refresh_views",
   "workflow_headlines",

@@ -344,9 +344,9 @@ dbTest(
     const { part, since, until } = month!;
     await sql`select weir.watch_month(${part}::text::regclass)`;
     const sift = async () => {
-      const [row] = await sql<[{ done: boolean }]>`
-      select weir.sift_month(${part}::text::regclass, ${since}, ${until}, ${horizon}, ${at}) as done`;
-      return row.done;
+      const [row] = await sql<[{ dropped: number | null }]>`
+      select weir.sift_month(${part}::text::regclass, ${since}, ${until}, ${horizon}, ${at}) as dropped`;
+      return row.dropped;
     };
     await recordEvents(sql, account.account_id, [Event.parse({
       id: "imported",
@@ -357,10 +357,10 @@ dbTest(
       source: "bulk",
       occurred_at: new Date(until.getTime() - DAY_MS).toISOString(),
     })]);
-    strictEqual(await sift(), false);
-    strictEqual(await sift(), false);
+    strictEqual(await sift(), null);
+    strictEqual(await sift(), null);
     await sql`select weir.watch_month(${part}::text::regclass)`;
-    strictEqual(await sift(), true);
+    ok(await sift() !== null);
     ok((await retain(world.work, at)).months! > 0);
     strictEqual(
       await countOf(sql, "weir.event where event_id = 'imported'"),
@@ -422,14 +422,17 @@ onBoth(
 );
 
 dbTest(
-  "forget_events() waits for who folds, and leaves whom that has enrolled",
+  "delete_orphans() leaves whom a fold has just enrolled, and what has events",
   async (world) => {
     const { sql, work, account } = world;
     const { workflow_uuid, workflow_id } = await makePast(world, 0);
-    const execution_id = crypto.randomUUID();
-    const record = (tx: Sql, type: string, change = {}) =>
+    const left = crypto.randomUUID();
+    const begun = crypto.randomUUID();
+    const told = crypto.randomUUID();
+    const ids = [left, begun, told];
+    const record = (tx: Sql, execution_id: string, type: string, change = {}) =>
       recordEvents(tx, account.account_id, [Event.parse({
-        id: type,
+        id: `${type} of ${execution_id}`,
         type,
         workflow_id: workflow_uuid,
         execution_id,
@@ -437,29 +440,36 @@ dbTest(
         occurred_at: inDays(-2).toISOString(),
         ...change,
       })]);
-    await record(sql, "step.entered", { step_id: stepUuid(0) });
-    await fold(sql);
-    let forgetting: Promise<unknown>;
-    await sql.begin(async (begun) => {
-      const tx = begun as unknown as Sql;
-      await record(tx, "execution.enrolled", { source: "api" });
-      await fold(tx);
-      forgetting = work`
-        select weir.forget_events(${`select ${workflow_id} as workflow_id, '${execution_id}'::uuid as execution_id`})`
-        .execute();
-      await until("it waits", async () => {
-        const [row] = await sql`
-          select count(*) as waiting from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock'`;
-        return row!.waiting === 1;
+    const deleteOrphans = async () => {
+      const [row] = await work<[{ done: boolean }]>`
+        select weir.delete_orphans(${workflow_id}, ${ids}::uuid[]) as done`;
+      return row.done;
+    };
+    for (const execution_id of ids) {
+      await record(sql, execution_id, "step.entered", {
+        step_id: stepUuid(0),
       });
+    }
+    await fold(sql);
+    await sql`delete from weir.event where execution_id <> ${told}`;
+    const [row] = await work`select weir.orphans(${workflow_id}) as ids`;
+    deepStrictEqual(row!.ids, [left, begun].toSorted());
+
+    await sql.begin(async (tx) => {
+      const its = tx as unknown as Sql;
+      await record(its, begun, "execution.enrolled", { source: "api" });
+      await fold(its);
+      strictEqual(await deleteOrphans(), false);
     });
-    await forgetting!;
-    strictEqual(await countOf(sql, "weir.execution_step"), 1);
-    strictEqual(
-      (await audit(world.snapshots, null, new Date())).differences,
-      0,
-    );
+    await sql`delete from weir.event where execution_id = ${begun}`;
+    strictEqual(await deleteOrphans(), true);
+    for (const table of ["execution", "execution_step"]) {
+      strictEqual(
+        await countOf(sql, `weir.${table} where execution_id = '${left}'`),
+        0,
+      );
+      strictEqual(await countOf(sql, `weir.${table}`), 2);
+    }
   },
 );
 
