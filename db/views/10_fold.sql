@@ -1353,7 +1353,8 @@ begin
 end $$;
 
 -- make_slice(workflow, what, days, subject, place, rank, margin): one of them, from the samples of the bins about its
--- rank. Where too many are alike, it is of the value at the rank alone, and holds how many there are.
+-- rank. Where too many are alike, it is of the value at the rank alone, and holds how many there are. None where fewer
+-- samples are kept than are counted.
 create or replace function make_slice(
   workflow int, what measure, of_days int, subject int, of_place smallint, rank bigint, margin bigint
 ) returns void
@@ -1389,6 +1390,12 @@ begin
     cross join lateral samples_of_bin(workflow, what, subject, bin,
       first_instant(h.stop - of_days, h.time_zone), first_instant(h.stop, h.time_zone), waits) v
     order by v.us);
+  if cardinality(sorted) < rank - counted then  -- bins answer
+    delete from window_slice s
+    where s.workflow_id = workflow and s.measure = what and s.days = of_days and s.subject_id = subject
+      and s.place = of_place;
+    return;
+  end if;
   us_from := sorted[greatest(1, rank - margin - counted)];
   us_until := sorted[least(cardinality(sorted), rank + margin - counted)];
   first := width_bucket(us_from - 1, sorted) + 1;

@@ -581,6 +581,31 @@ dbTest(
 );
 
 dbTest(
+  "make_windows() makes no slice of samples that are gone",
+  async (world) => {
+    const { sql } = world;
+    await sql.unsafe(
+      "create or replace function weir.sliced_from() returns int language sql immutable return 1",
+    );
+    const { workflow_id } = await makePast(world, 300);
+    async function slicedMeasures() {
+      await sql`select weir.make_windows(${workflow_id})`;
+      const [{ measures }] = await sql<[{ measures: string[] }]>`
+        select coalesce(array_agg(distinct measure::text order by measure::text), '{}') as measures
+        from weir.window_slice where workflow_id = ${workflow_id}`;
+      return measures;
+    }
+    ok((await slicedMeasures()).includes("action_duration"));
+    // As after a retention whose clock was months ahead.
+    await sql`delete from weir.event where type = 'action.executed'`;
+    await sql`update weir.histogram_window set last_day = last_day - interval '1 day'`;
+    const measures = await slicedMeasures();
+    ok(measures.includes("step_time"));
+    ok(!measures.includes("action_duration"));
+  },
+);
+
+dbTest(
   "refresh_views() leaves those alone who have too few samples for slices",
   async (world) => {
     const { sql } = world;
