@@ -27,7 +27,7 @@ export const WATCHDOG =
 const PROGRAMS: Program[] = [
   {
     tests:
-      /^tests\/(e2e\/|workers\/pdf_test|faults\/(exports|permissions)_test)/,
+      /^tests\/(e2e\/|workers\/pdf_test|faults\/(exports|permissions)_test|bench\/(exports|page)\.ts)/,
     names: ["chromium", "chromium-browser", "google-chrome"],
     package: "chromium",
     variable: "CHROMIUM_PATH",

@@ -31,6 +31,7 @@ import { fold } from "../../db/events.ts";
 import { migrate } from "../../db/migrate.ts";
 import { SCOPES, WorkflowDefinition } from "../../db/schema.ts";
 import { putWorkflow } from "../../db/workflows.ts";
+import { ensurePrograms } from "../debian.ts";
 import { benchCosts } from "./costs.ts";
 import { benchEdge } from "./edge.ts";
 import { benchExports, makeTwins } from "./exports.ts";
@@ -110,6 +111,11 @@ async function main(): Promise<void> {
     },
   });
   if (values.fuzz) return await fuzz();
+  const alone = values.soak !== undefined
+    ? "soak"
+    : (["costs", "edge", "streams", "page", "exports"] as const)
+      .find((name) => values[name]);
+  await findPrograms(alone ? [alone] : ["exports", "edge"]);
   await using postgres = values.database === undefined
     ? await startPrivate()
     : { url: values.database, async [Symbol.asyncDispose]() {} };
@@ -149,6 +155,14 @@ async function main(): Promise<void> {
     await fuzz();
   } finally {
     await sql.end({ timeout: 5 });
+  }
+}
+
+/** First of all, as to find one missing after half an hour would be late. */
+async function findPrograms(benchmarks: string[]): Promise<void> {
+  const files = benchmarks.map((name) => `tests/bench/${name}.ts`);
+  for (const [name, path] of Object.entries(await ensurePrograms(files))) {
+    Deno.env.set(name, path);
   }
 }
 
