@@ -155,14 +155,14 @@ begin
   end if;
 end $$;
 
--- sift_month(part, since, until, horizon, at): puts a partition with what is wanted of a month into its
+-- replace_month(part, since, until, horizon, at): puts a partition with what is wanted of a month into its
 -- place. The month itself is left beside as …_dropped, as deleting its files takes a while. After watch_month().
 --
 -- Returns  how many events go; null when the month was written to meanwhile (by imports of old history): try again.
 -- Locks    event first and for itself, so that nobody who waits for us holds what we wait for; whoever holds
 --          another for long makes this give up well before Postgres looks for deadlocks (1 s).
-drop function if exists sift_month(regclass, timestamptz, timestamptz, timestamptz, timestamptz);  -- it said boolean
-create or replace function sift_month(
+drop function if exists sift_month(regclass, timestamptz, timestamptz, timestamptz, timestamptz);
+create or replace function replace_month(
   part regclass, since timestamptz, until timestamptz, horizon timestamptz, at timestamptz
 ) returns bigint
 language plpgsql security definer
@@ -188,7 +188,7 @@ begin
       lock table only event in access exclusive mode;
       perform set_config('lock_timeout', '100ms', true);
       execute format('lock table %s in access exclusive mode', part);
-      if exists (select from touched_month t where t.part = sift_month.part) then
+      if exists (select from touched_month t where t.part = replace_month.part) then
         execute format('drop table %I', name || '_kept');
         return null;
       end if;
@@ -235,7 +235,7 @@ begin
   raise 'Cannot merge %: event was in use at every attempt', part;
 end $$;
 
--- drop_sifted(name): drops what sift_month() left beside.
+-- drop_sifted(name): drops what replace_month() left beside.
 create or replace function drop_sifted(name text) returns void
 language plpgsql security definer
 set search_path = weir, pg_temp as $$
@@ -417,7 +417,7 @@ begin
       perform weir.watch_month(month.part);
       commit;
       if not weir.lock_job('retain') then return; end if;
-      count := weir.sift_month(month.part, month.since, month.until, horizon, at);
+      count := weir.replace_month(month.part, month.since, month.until, horizon, at);
       commit;
       exit when count is not null;
     end loop;

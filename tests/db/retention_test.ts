@@ -343,9 +343,9 @@ dbTest(
     select part::text, since, until from weir.event_months() order by until limit 1`;
     const { part, since, until } = month!;
     await sql`select weir.watch_month(${part}::text::regclass)`;
-    const sift = async () => {
+    const replace = async () => {
       const [row] = await sql<[{ dropped: number | null }]>`
-      select weir.sift_month(${part}::text::regclass, ${since}, ${until}, ${horizon}, ${at}) as dropped`;
+      select weir.replace_month(${part}::text::regclass, ${since}, ${until}, ${horizon}, ${at}) as dropped`;
       return row.dropped;
     };
     await recordEvents(sql, account.account_id, [Event.parse({
@@ -357,10 +357,10 @@ dbTest(
       source: "bulk",
       occurred_at: new Date(until.getTime() - DAY_MS).toISOString(),
     })]);
-    strictEqual(await sift(), null);
-    strictEqual(await sift(), null);
+    strictEqual(await replace(), null);
+    strictEqual(await replace(), null);
     await sql`select weir.watch_month(${part}::text::regclass)`;
-    ok(await sift() !== null);
+    ok(await replace() !== null);
     ok((await retain(world.work, at)).months! > 0);
     strictEqual(
       await countOf(sql, "weir.event where event_id = 'imported'"),
