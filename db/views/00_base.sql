@@ -142,7 +142,7 @@ create or replace function histogram_add(total int[], added int[]) returns int[]
 language plpgsql immutable parallel safe as $$
 begin
   if total = '{}' then
-    return added;
+    return coalesce(added, total);
   end if;
   for bin in coalesce(array_lower(added, 1), 1) .. coalesce(array_upper(added, 1), 0) loop
     if added[bin] <> 0 then

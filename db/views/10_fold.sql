@@ -40,14 +40,20 @@ begin
   if to_regclass('pg_temp.fold_workflow') is not null then
     return;
   end if;
+  create temp table fold_slice (
+    workflow_id int, measure measure, days int, subject_id int, place smallint, first_bin smallint, last_bin smallint,
+    us_from bigint, us_until bigint, of_one_value boolean
+  ) on commit delete rows;
+  create temp table fold_name (workflow_id int, subject_uuid uuid, is_goal boolean) on commit delete rows;
+  create temp table fold_step_id (workflow_id int, step_uuid uuid, step_id int) on commit delete rows;
+  create temp table fold_goal_id (workflow_id int, goal_uuid uuid, goal_id int) on commit delete rows;
+  create temp table fold_left (workflow_id int, execution_id uuid, step_id int) on commit delete rows;
+  create temp table fold_sample (
+    workflow_id int, measure measure, at timestamptz, subject_id int, version int, us bigint, sign int
+  ) on commit delete rows;
   perform make_fold_table('fold_workflow', 'workflow_id int, revision bigint, zone text, goal_ends_execution boolean,
     conversion_window interval, detail_from timestamptz, workflow_uuid uuid');
   perform make_fold_table('fold_window', 'like histogram_window');
-  perform make_fold_table('fold_slice', 'workflow_id int, measure measure, days int, subject_id int, place smallint,
-    first_bin smallint, last_bin smallint, us_from bigint, us_until bigint, of_one_value boolean');
-  perform make_fold_table('fold_name', 'workflow_id int, subject_uuid uuid, is_goal boolean');
-  perform make_fold_table('fold_step_id', 'workflow_id int, step_uuid uuid, step_id int');
-  perform make_fold_table('fold_goal_id', 'workflow_id int, goal_uuid uuid, goal_id int');
   perform make_fold_table('fold_event', 'like event, accepted_at timestamptz');
   perform make_fold_table('fold_execution', 'like execution, is_stored boolean');  -- as stored
   perform make_fold_table('fold_goal', 'like execution_goal');  -- merged, derived as stored
@@ -62,27 +68,20 @@ begin
   perform make_fold_table('fold_step', 'like execution_step,
     was_visits int, was_entered_at timestamptz, was_completed_at timestamptz,
     arrived boolean');  -- the batch says something of it
-  perform make_fold_table('fold_left', 'workflow_id int, execution_id uuid, step_id int');
   perform make_fold_table('fold_action', 'workflow_id int, version int, step_id int, occurred_at timestamptz,
     duration_us bigint, succeeded boolean, sign int, event_id text collate "C"');
-  perform make_fold_table('fold_sample', 'workflow_id int, measure measure, at timestamptz, subject_id int, version int,
-    us bigint, sign int');
 end $$;
 
--- make_fold_table(name, columns): one of them. Nothing of it is kept elsewhere (TOAST), as no row is longer than a page:
--- emptying that and its index anew in each transaction was a twentieth of a fold of 1,000 events.
+-- make_fold_table(name, columns): one that has columns of any length. Nothing of it is kept elsewhere (TOAST), as no row is
+-- longer than a page: emptying that and its index anew in each transaction was a twentieth of a fold of 1,000 events.
 create or replace function make_fold_table(name text, columns text) returns void
 language plpgsql
 set search_path = weir, pg_temp as $$
-declare
-  plain  text;
 begin
   execute format('create temp table fold_draft (%s)', columns);
-  select string_agg(format('alter %I set storage plain', attname), ', ') into plain
-  from pg_attribute where attrelid = 'fold_draft'::regclass and attnum > 0 and attlen = -1;
-  if plain is not null then
-    execute 'alter table fold_draft ' || plain;
-  end if;
+  execute (
+    select 'alter table fold_draft ' || string_agg(format('alter %I set storage plain', attname), ', ')
+    from pg_attribute where attrelid = 'fold_draft'::regclass and attnum > 0 and attlen = -1);
   execute format('create temp table %I (like fold_draft including storage) on commit delete rows', name);
   drop table fold_draft;
 end $$;
