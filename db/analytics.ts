@@ -164,11 +164,10 @@ const NOTHING: Sums = {
 /** Its durations, in microseconds. */
 const TIMED = ["duration_us", "conversion_us"] as const;
 
-const COUNTED = Object.keys(NOTHING).filter((key) =>
-  !key.endsWith("_us")
-) as Exclude<keyof Sums, typeof TIMED[number]>[];
+const DAY_MS = 86_400_000;
 
-const BUCKET_COUNTS = [...COUNTED, "newcomers"] as const;
+/** All months have these. */
+const DAYS_OF_EACH_MONTH = 28;
 
 /**
  * Reads the summary and the trends of a range.
@@ -342,22 +341,40 @@ function sumsOf(row: Facts, firstKey: number, byEvent: boolean): BucketSums {
 
 /** Adds to a bucket, or takes away from it. */
 function add(bucket: BucketSums, sums: BucketSums, sign: 1 | -1): void {
-  for (const key of BUCKET_COUNTS) bucket[key] += sign * sums[key];
+  addCounts(bucket, sums, sign);
+  bucket.newcomers += sign * sums.newcomers;
   for (const key of TIMED) {
     const us = BigInt(sums[key]);
     bucket[key] = String(BigInt(bucket[key]) + (sign > 0 ? us : -us));
   }
 }
 
-/** What buckets add up to. By column, a third of the time of adding up rows. */
+/** One by one: by a list of their names it takes ten times as long. */
+function addCounts(to: Sums, sums: Sums, sign: 1 | -1): void {
+  to.enrolled += sign * sums.enrolled;
+  to.in_progress += sign * sums.in_progress;
+  to.cohort_completed += sign * sums.cohort_completed;
+  to.cohort_converted += sign * sums.cohort_converted;
+  to.settled_completed += sign * sums.settled_completed;
+  to.settled_converted += sign * sums.settled_converted;
+  to.completed += sign * sums.completed;
+  to.exited += sign * sums.exited;
+  to.converted += sign * sums.converted;
+  to.trigger += sign * sums.trigger;
+  to.bulk += sign * sums.bulk;
+  to.api += sign * sums.api;
+  to.manual += sign * sums.manual;
+  to.durations += sign * sums.durations;
+  to.conversion_times += sign * sums.conversion_times;
+}
+
+/** What buckets add up to. */
 function total(buckets: Counts["buckets"]): Sums {
   const whole = { ...NOTHING };
-  for (const key of COUNTED) {
-    whole[key] = buckets.reduce((count, sum) => count + sum![key], 0);
-  }
+  buckets.forEach((sums) => addCounts(whole, sums!, 1));
   for (const key of TIMED) {
     whole[key] = String(
-      buckets.reduce((us, sum) => us + BigInt(sum![key]), 0n),
+      buckets.reduce((us, sums) => us + BigInt(sums![key]), 0n),
     );
   }
   return whole;
@@ -398,7 +415,7 @@ function activeOf(
 }
 
 function trendsOf({ head, buckets, active }: Counts): TrendPoint[] {
-  const bounds = head.bounds.map((bound) => new Date(bound).toISOString());
+  const bounds = isoInstants(head.bounds);
   let enrolled = 0;
   return head.dates.map((date, i): TrendPoint => {
     const sum = buckets[i] ?? { ...NOTHING, newcomers: 0 };
@@ -418,6 +435,22 @@ function trendsOf({ head, buckets, active }: Counts): TrendPoint[] {
       total_enrolled: enrolled,
       currently_active: active[i]!,
     };
+  });
+}
+
+/** As `Date` writes them. The same time of the next day is written over the day before: a date takes ten times as long. */
+function isoInstants(instants: number[]): string[] {
+  let text = "";
+  let day = DAYS_OF_EACH_MONTH;
+  return instants.map((instant, i) => {
+    if (day < DAYS_OF_EACH_MONTH && instant - instants[i - 1]! === DAY_MS) {
+      day += 1;
+      text = `${text.slice(0, 8)}${day < 10 ? "0" : ""}${day}${text.slice(10)}`;
+    } else {
+      text = new Date(instant).toISOString();
+      day = Number(text.slice(8, 10));
+    }
+    return text;
   });
 }
 

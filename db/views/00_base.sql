@@ -39,16 +39,18 @@ return case
     then day::timestamp at time zone zone
   else weir.earlier_midnight(day, zone) end;
 
--- first_instants(days, zone): of each of them, in their order. What is said twice above is asked once: of 90 days
--- that is a third of the time.
+-- first_instants(days, zone): of each of them, in their order. In the session's zone for as long as it runs, as AT TIME ZONE
+-- looks a zone up by its name for each day: of 90 days half of the time.
 create or replace function first_instants(days date[], zone text) returns timestamptz[]
 language plpgsql stable
+set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 begin
+  perform set_config('timezone', zone, true);
   return array(
-    select case when (midnight - interval '15 minutes') at time zone zone < day::timestamp then midnight
+    select case when (midnight - interval '15 minutes')::timestamp < day then midnight
       else earlier_midnight(day, zone) end
-    from (select day, day::timestamp at time zone zone as midnight from unnest(days) as day offset 0) d);
+    from (select unnest(days) as day, unnest(days::timestamptz[]) as midnight) d);
 end $$;
 
 -- detail_from(): the first quarter of an hour that is kept: where the oldest partition of them begins. By name, as each

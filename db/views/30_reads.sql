@@ -19,6 +19,10 @@ drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, 
 drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists samples_between(int, measure, timestamptz, timestamptz, boolean);
 drop function if exists goal_sums(int, grain, timestamptz, timestamptz, int);
+drop function if exists goal_sums(int, grain, timestamptz, timestamptz, boolean, int);
+drop function if exists percentiles(int, measure, grain, timestamptz, timestamptz, int);
+drop function if exists stranger(int, jsonb, uuid);
+drop function if exists net_beyond(int, grain, timestamptz[], timestamptz[], timestamptz, int);
 drop function if exists net_after(int, grain, timestamptz[], timestamptz[], timestamptz, int);
 drop function if exists samples_of_bin(int, measure, int, smallint, timestamptz, timestamptz);
 drop function if exists end_histograms(int, measure, timestamptz, timestamptz, int);
@@ -43,7 +47,7 @@ begin
   if granularity is null then
     return array[first_day];
   elsif granularity not in ('weekly', 'monthly') then
-    return array(select first_day + n from generate_series(0, last_day - first_day) as n);
+    return array(select first_day + generate_series(0, last_day - first_day));
   end if;
   return array(
     select first_day
@@ -689,45 +693,71 @@ begin
   from ranked r;
 end $$;
 
--- percentiles(workflow, what, grain, since, until, only_version): from the view where it holds the range and nothing
--- changed since, else from the windows of the fold, else from histograms where the range is made of the
--- account's days, else exactly.
-create or replace function percentiles(
-  workflow int, what measure, grain grain, since timestamptz, until timestamptz, only_version int
-) returns table (subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8)
+-- range_percentiles(workflow, measures, grain, since, until, only_version): a row each measure and step (or 0), from the
+-- view where it holds the range and nothing changed since, else from the windows of the fold, else from histograms where
+-- the range is made of the account's days, else exactly. View and windows hold a range for all measures or for none.
+create or replace function range_percentiles(
+  workflow int, measures measure[], grain grain, since timestamptz, until timestamptz, only_version int
+) returns table (
+  measure measure, subject_id int, p50 float8, p95 float8, p99 float8, fastest float8, slowest float8
+)
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   if grain = '15min' and only_version is null then
-    return query select * from sample_percentiles(workflow, what, since, until);
+    return query
+      select m, p.* from unnest(measures) as m cross join lateral sample_percentiles(workflow, m, since, until) p;
     return;
   elsif grain = '15min' then
-    return query select * from exact_percentiles(workflow, what, since, until, only_version);
+    return query
+      select m, p.* from unnest(measures) as m
+      cross join lateral exact_percentiles(workflow, m, since, until, only_version) p;
     return;
   end if;
   if grain = 'day' and only_version is null then
     return query
-      select w.subject_id, w.p50, w.p95, w.p99, w.fastest, w.slowest
+      select w.measure, w.subject_id, w.p50, w.p95, w.p99, w.fastest, w.slowest
       from view_revision v join workflow_revision r using (workflow_id) join window_percentiles w using (workflow_id)
       where v.view = 'window_percentiles' and v.workflow_id = workflow and v.revision >= r.revision
-        and w.measure = what and w.since = percentiles.since and w.until = percentiles.until;
+        and w.measure = any (measures) and w.since = range_percentiles.since and w.until = range_percentiles.until;
     if found then
       return;
     end if;
     return query
-      select h.subject_id, p.* from histogram_window w join window_histogram h using (workflow_id)
+      select h.measure, h.subject_id, p.* from histogram_window w join window_histogram h using (workflow_id)
       -- Worked out once, by OFFSET: what is inlined names it six times, each to be made ready, which takes 0.2 ms.
       cross join lateral (select coalesce(h.bins, (histogram_ranks(h.samples, h.total)).bins) as bins offset 0) b
       cross join lateral percentiles_of(b.bins) p
-      where w.workflow_id = workflow and w.last_day = percentiles.until - interval '24 hours' and h.measure = what
-        and h.days = extract(day from percentiles.until - percentiles.since)::int;
+      where w.workflow_id = workflow and w.last_day = range_percentiles.until - interval '24 hours'
+        and h.measure = any (measures) and h.days = extract(day from range_percentiles.until - range_percentiles.since)::int;
     if found then
       return;
     end if;
   end if;
   return query
-    select h.subject_id, p.* from histograms(workflow, what, grain, since, until, only_version) h
+    select m, h.subject_id, p.* from unnest(measures) as m
+    cross join lateral histograms(workflow, m, grain, since, until, only_version) h
     cross join lateral percentiles_of((histogram_ranks(h.samples)).bins) p;
+end $$;
+
+-- durations_of(workflow, cohort, grain, since, until, only_version): of whole executions, and from enrolment to
+-- conversion, in one attribution; null where there are none.
+create or replace function durations_of(
+  workflow int, cohort boolean, grain grain, since timestamptz, until timestamptz, only_version int,
+  out duration json, out conversion json
+)
+language plpgsql stable
+set search_path = weir, pg_temp as $$
+declare
+  measures  measure[] := case when cohort then '{cohort_duration,cohort_conversion}' else '{duration,conversion}' end;
+  found     json[];
+begin
+  found := (
+    select array[(array_agg(to_json(p)) filter (where p.measure = measures[1]))[1],
+      (array_agg(to_json(p)) filter (where p.measure = measures[2]))[1]]
+    from range_percentiles(workflow, measures, grain, since, until, only_version) p);
+  duration := found[1];
+  conversion := found[2];
 end $$;
 
 -- definition_of(workflow, version): {"steps": […], "goals": […]} of a version; null where there is none.
@@ -804,12 +834,18 @@ begin
     group by r.step_id;
 end $$;
 
--- stranger(workflow, steps, id): a step that is not among those of a definition, as the newest version that has it
+-- step_ids(steps): those of a definition, asked for once a read: to look into jsonb for each step takes five times as long.
+create or replace function step_ids(steps jsonb) returns uuid[]
+language plpgsql immutable parallel safe as $$
+begin
+  return array(select (step->>'step_id')::uuid from jsonb_array_elements(steps) as step);
+end $$;
+
+-- stranger(workflow, known, id): a step that is not among those of a definition, as the newest version that has it
 -- says; null for one that is. Inlined.
-create or replace function stranger(workflow int, steps jsonb, id uuid) returns jsonb
+create or replace function stranger(workflow int, known uuid[], id uuid) returns jsonb
 language sql stable
-return case when not steps @> jsonb_build_array(jsonb_build_object('step_id', id))
-  then weir.newest_with(workflow, 'steps', 'step_id', id) end;
+return case when id <> all (known) then weir.newest_with(workflow, 'steps', 'step_id', id) end;
 
 -- detail_since(zone, now): the first local date of which quarters of an hour, and executions, are promised.
 create or replace function detail_since(zone text, now timestamptz) returns date
@@ -838,6 +874,7 @@ create or replace function read_head(
   out bounds timestamptz[], out keys timestamptz[], out steps jsonb, out head json
 )
 language plpgsql stable
+set timezone = 'UTC'
 set search_path = weir, pg_temp as $$
 declare
   w       record;
@@ -881,10 +918,7 @@ begin
     then
       grain := 'month';
     end if;
-    keys := case grain
-      when '15min' then bounds
-      else array(select day_key(d) from unnest(edges) as d)
-      end;
+    keys := case grain when '15min' then bounds else edges::timestamptz[] end;  -- day_key() of each, in UTC
   end if;
   if granularity is null then
     steps := coalesce(definition_of(workflow, coalesce(only_version, w.newest_version))->'steps', '[]');
@@ -895,7 +929,7 @@ begin
     'hours', detail,
     'dates', shown,
     'labels', coalesce(to_json(labels), shown),
-    'bounds', array(select (date_part('epoch', b) * 1000)::bigint from unnest(bounds) as b),
+    'bounds', array(select (date_part('epoch', unnest(bounds)) * 1000)::bigint),
     'as_of', iso_instant(as_of(workflow, now)),
     'steps', steps);
 end $$;
@@ -982,7 +1016,8 @@ begin
 end $$;
 
 -- facts(key, …): what is counted of a day or a bucket as read_summary() hands it over: by position, as names would be
--- nine tenths of it. Sums of microseconds are too large for a double.
+-- nine tenths of it, and without the spaces of json_build_array(), which takes longer. Sums of microseconds are too large
+-- for a double.
 create or replace function facts(
   key int, enrolled bigint, enrolled_trigger bigint, enrolled_bulk bigint, enrolled_api bigint, enrolled_manual bigint,
   cohort_completed bigint, cohort_exited bigint, cohort_converted bigint, cohort_settled_converted bigint,
@@ -990,9 +1025,10 @@ create or replace function facts(
   duration_us numeric, conversion_us numeric
 ) returns json
 language sql stable
-return json_build_array(key, enrolled, enrolled_trigger, enrolled_bulk, enrolled_api, enrolled_manual,
-  cohort_completed, cohort_exited, cohort_converted, cohort_settled_converted, completed, exited, converted,
-  cohort_duration_us::text, cohort_conversion_us::text, duration_us::text, conversion_us::text);
+return format('[%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,"%s","%s","%s","%s"]',
+  key, enrolled, enrolled_trigger, enrolled_bulk, enrolled_api, enrolled_manual, cohort_completed, cohort_exited,
+  cohort_converted, cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us,
+  duration_us, conversion_us)::json;
 
 -- written_days(workflow, days): facts() of those days on which something happened, from the rollup. Ascending.
 create or replace function written_days(workflow int, days timestamptz[]) returns setof json
@@ -1000,10 +1036,12 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   return query
-    select facts(day_number(r.bucket), r.enrolled, r.enrolled_trigger, r.enrolled_bulk, r.enrolled_api,
-      r.enrolled_manual, r.cohort_completed, r.cohort_exited, r.cohort_converted, r.cohort_settled_converted,
-      r.completed, r.exited, r.converted, r.cohort_duration_us, r.cohort_conversion_us, r.duration_us, r.conversion_us)
-    from rolled_up(workflow, 'day', days[1], days[cardinality(days)] + interval '24 hours', days, null) r;
+    select facts(day_number(r.bucket), sum(r.enrolled), sum(r.enrolled_trigger), sum(r.enrolled_bulk),
+      sum(r.enrolled_api), sum(r.enrolled_manual), sum(r.cohort_completed), sum(r.cohort_exited), sum(r.cohort_converted),
+      sum(r.cohort_settled_converted), sum(r.completed), sum(r.exited), sum(r.converted), sum(r.cohort_duration_us),
+      sum(r.cohort_conversion_us), sum(r.duration_us), sum(r.conversion_us))
+    from workflow_rollup r where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (days)
+    group by r.bucket order by r.bucket;
 end $$;
 
 -- changed_reasons(workflow, days): the reasons of days as they are, and to be taken off as the view has them, signed.
@@ -1136,10 +1174,10 @@ begin
     end if;
     since := own[1];
     until := own[cardinality(own)];
+    if grain = 'day' then
+      changed := changed_days(workflow, 'workflow_day_sums', since, until);
     -- Of zones half a day apart, two buckets are nearest to one day, or none to another, where a clock is changed.
-    if grain = 'day' or own = array(
-      select since + n * interval '24 hours' from generate_series(0, cardinality(own) - 1) as n)
-    then
+    elsif own = array(select since + n * interval '24 hours' from generate_series(0, cardinality(own) - 1) as n) then
       changed := changed_days(workflow, 'workflow_day_sums', since, until);
     end if;
   end if;
@@ -1157,14 +1195,20 @@ begin
     return;
   end if;
   first_day := day_number(since);
-  days := (
-    select coalesce(json_agg(d.facts), '[]')
-    from (
-      select v.facts from workflow_day_sums v
-      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
-      union all
-      select written from written_days(workflow, changed) as written where changed <> '{}'
-    ) d);
+  if changed = '{}' then
+    days := (
+      select coalesce(json_agg(v.facts), '[]') from workflow_day_sums v
+      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until);
+  else
+    days := (
+      select json_agg(d.facts)
+      from (
+        select v.facts from workflow_day_sums v
+        where v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
+        union all
+        select written from written_days(workflow, changed) as written
+      ) d);
+  end if;
   if grain = '15min' then
     edges := (
       select json_agg(facts(e."position", e.enrolled, e.enrolled_trigger, e.enrolled_bulk, e.enrolled_api,
@@ -1295,30 +1339,38 @@ begin
   end if;
 end $$;
 
--- goal_sums(workflow, grain, since, until, cohort, only_version): a row each goal, alike, in one attribution.
-create or replace function goal_sums(
+-- goal_counts(workflow, grain, since, until, cohort, only_version): a row each goal, alike, in one attribution. Days are
+-- asked for by their partition: to lock all of them takes as long as to read ninety days.
+create or replace function goal_counts(
   workflow int, grain grain, since timestamptz, until timestamptz, cohort boolean, only_version int
-) returns table (goal_id int, achieved bigint, first bigint)
-language plpgsql stable
+) returns table (goal_id int, goal_uuid uuid, achieved bigint, first bigint)
+language plpgsql stable rows 5
+set enable_sort = off  -- few goals of many days: hashed
 set search_path = weir, pg_temp as $$
 begin
-  if grain <> '15min' then
+  if grain = 'day' then
     return query
-      select r.goal_id, sum(case when cohort then r.cohort_achieved else r.achieved end),
-        sum(case when cohort then r.cohort_first else r.first end)
-      from goal_rollup r
-      where r.workflow_id = workflow and r.grain = goal_sums.grain and r.bucket >= since and r.bucket < until
-        and (only_version is null or r.version = only_version)
-      group by r.goal_id;
+      select g.goal_id, g.goal_uuid, s.achieved, s.first
+      from (
+        select r.goal_id, sum(case when cohort then r.cohort_achieved else r.achieved end) as achieved,
+          sum(case when cohort then r.cohort_first else r.first end) as first
+        from goal_day r
+        where r.workflow_id = workflow and r.grain = 'day' and r.bucket >= since and r.bucket < until
+          and (only_version is null or r.version = only_version)
+        group by r.goal_id) s
+      join goal g on g.workflow_id = workflow and g.goal_id = s.goal_id;
   else
     return query
-      select r.goal_id, sum(p.sign * case when cohort then r.cohort_achieved else r.achieved end),
-        sum(p.sign * case when cohort then r.cohort_first else r.first end)
-      from parts_of(workflow, grain, since, until) p
-      join goal_rollup r on r.workflow_id = workflow
-        and r.grain = p.grain and r.bucket >= p.first_key and r.bucket < p.last_key
-      where only_version is null or r.version = only_version
-      group by r.goal_id;
+      select g.goal_id, g.goal_uuid, s.achieved, s.first
+      from (
+        select r.goal_id, sum(p.sign * case when cohort then r.cohort_achieved else r.achieved end) as achieved,
+          sum(p.sign * case when cohort then r.cohort_first else r.first end) as first
+        from parts_of(workflow, grain, since, until) p
+        join goal_rollup r on r.workflow_id = workflow
+          and r.grain = p.grain and r.bucket >= p.first_key and r.bucket < p.last_key
+        where only_version is null or r.version = only_version
+        group by r.goal_id) s
+      join goal g on g.workflow_id = workflow and g.goal_id = s.goal_id;
   end if;
 end $$;
 
@@ -1395,8 +1447,8 @@ declare
   past      record;
   compared  json;
   f         record;
-  net       record;
-  running   numeric;
+  active    record;
+  timed     record;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
@@ -1413,24 +1465,17 @@ begin
       'totals', totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version));
   end if;
   f := range_facts(r.workflow, r.grain, r.keys, granularity = 'daily' and r.grain <> 'month', only_version);
-  net := net_beyond(r.workflow, r.grain, r.keys, r.bounds, now, only_version);
-  running := (
-    select coalesce(sum(executions), 0) from workflow_running
-    where workflow_id = r.workflow and (only_version is null or version = only_version));
+  active := running_now(r.workflow, r.grain, r.keys, r.bounds, now, only_version);
+  timed := durations_of(r.workflow, cohort, r.grain, since, until, only_version);
 
   return json_build_object('head', r.head,
     'days', f.days, 'first_day', f.first_day, 'edges', f.edges, 'parts', f.parts, 'reasons', f.reasons,
-    'running', running,
+    'running', active.running,
     -- Enrolled less ended, dated at or after the range's end, and at or after now, for buckets that are not over.
-    'net_after', net.after, 'net_ahead', net.ahead,
+    'net_after', active.after, 'net_ahead', active.ahead,
     'past', compared,
     'goals', goals_achieved(r.workflow, r.grain, since, until, cohort, only_version),
-    'duration', (select to_json(p) from percentiles(r.workflow,
-      case when cohort then 'cohort_duration' else 'duration' end::measure,
-      r.grain, since, until, only_version) p),
-    'conversion', (select to_json(p) from percentiles(r.workflow,
-      case when cohort then 'cohort_conversion' else 'conversion' end::measure,
-      r.grain, since, until, only_version) p));
+    'duration', timed.duration, 'conversion', timed.conversion);
 end $$;
 
 -- goals_achieved(workflow, grain, since, until, cohort, only_version): [{goal_id, goal_name, achieved, first}, …] between
@@ -1442,12 +1487,11 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   return (
-    select coalesce(json_agg(json_build_object('goal_id', g.goal_uuid, 'achieved', s.achieved, 'first', s.first,
+    select coalesce(json_agg(json_build_object('goal_id', g.goal_uuid, 'achieved', g.achieved, 'first', g.first,
       'goal_name', newest_with(workflow, 'goals', 'goal_id', g.goal_uuid)->>'name')
-      order by s.achieved desc, g.goal_uuid), '[]')
-    from goal_sums(workflow, goals_achieved.grain, since, until, cohort, only_version) s
-    join goals_of(workflow) g on g.goal_id = s.goal_id
-    where s.achieved > 0);
+      order by g.achieved desc, g.goal_uuid), '[]')
+    from goal_counts(workflow, goals_achieved.grain, since, until, cohort, only_version) g
+    where g.achieved > 0);
 end $$;
 
 -- read_analytics(…): read_summary() as processes of the release before read it, for as long as one may run.
@@ -1511,10 +1555,11 @@ begin
         and (only_version is null or version = only_version));
 end $$;
 
--- net_beyond(workflow, grain, keys, bounds, now, only_version): the same at or after now, and at or after the end of a range.
-create or replace function net_beyond(
+-- running_now(workflow, grain, keys, bounds, now, only_version): executions that run, and the same net of executions at or
+-- after now, and at or after the end of a range.
+create or replace function running_now(
   workflow int, grain grain, keys timestamptz[], bounds timestamptz[], now timestamptz, only_version int,
-  out ahead bigint, out after bigint
+  out running numeric, out ahead bigint, out after bigint
 )
 language plpgsql stable
 set search_path = weir, pg_temp as $$
@@ -1522,8 +1567,11 @@ declare
   until  timestamptz := bounds[cardinality(bounds)];
 begin
   -- As net_ahead(), asked once for both.
-  select e.ahead - d.ahead, e.after - d.after into ahead, after
+  select r.running, e.ahead - d.ahead, e.after - d.after into running, ahead, after
   from (
+    select coalesce(sum(executions), 0) as running from workflow_running
+    where workflow_id = workflow and (only_version is null or version = only_version)
+  ) r, (
     select count(*) as ahead, count(*) filter (where enrolled_at >= until) as after from execution
     where workflow_id = workflow and enrolled_at >= now and enrolled_at < 'infinity'
       and (only_version is null or version = only_version)
@@ -1628,7 +1676,7 @@ end $$;
 -- compared_steps(workflow, grain, since, until, past, cut, cut_from, cut_until, only_version): step_sums() of a range, and
 -- beside them what a step is compared with: of past, which is of past_range(), null where nobody entered; and
 -- step_average(). Where all of these are days of the view, they are three of its rows and are read at once: one by one
--- they took 0.3 ms.
+-- they took 0.3 ms. Where no day changed since, nothing is to be added up, which is two thirds of it.
 create or replace function compared_steps(
   workflow int, grain grain, since timestamptz, until timestamptz, past_grain grain, past_since timestamptz,
   past_until timestamptz, cut timestamptz, cut_from timestamptz, cut_until timestamptz, only_version int
@@ -1640,7 +1688,10 @@ create or replace function compared_steps(
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  changed  timestamptz[];
+  changed    timestamptz[];
+  last       timestamptz;
+  before     timestamptz;
+  past_last  timestamptz;
 begin
   if grain = 'day' and past_grain = 'day' and past_until = since and cut = until and cut_from = cut_until
     and only_version is null
@@ -1655,6 +1706,22 @@ begin
     from step_sums(workflow, grain, since, until, only_version) s
     left join step_sums(workflow, past_grain, past_since, past_until, only_version) p on p.step_id = s.step_id
     left join step_average(workflow, cut, cut_from, cut_until, only_version) a on a.step_id = s.step_id;
+    return;
+  end if;
+  if changed = '{}' then
+    last := (select max(v.bucket) from step_day_sums v where v.workflow_id = workflow and v.bucket < until);
+    past_last := (select max(v.bucket) from step_day_sums v where v.workflow_id = workflow and v.bucket < since);
+    before := (select max(v.bucket) from step_day_sums v where v.workflow_id = workflow and v.bucket < past_since);
+    return query
+    select e.step_id, e.entered - coalesce(p.entered, 0), e.completed - coalesce(p.completed, 0),
+      e.dropped_off - coalesce(p.dropped_off, 0), e.goal_exits - coalesce(p.goal_exits, 0),
+      e.left_after - coalesce(p.left_after, 0), e.visits - coalesce(p.visits, 0), e.time_us - coalesce(p.time_us, 0),
+      nullif(p.entered - coalesce(b.entered, 0), 0), p.completed - coalesce(b.completed, 0),
+      p.dropped_off - coalesce(b.dropped_off, 0), e.entered, e.completed, e.dropped_off
+    from step_day_sums e
+    left join step_day_sums p on p.workflow_id = workflow and p.bucket = past_last and p.step_id = e.step_id
+    left join step_day_sums b on b.workflow_id = workflow and b.bucket = before and b.step_id = e.step_id
+    where e.workflow_id = workflow and e.bucket = last and e.entered > coalesce(p.entered, 0);
     return;
   end if;
   return query
@@ -1702,9 +1769,15 @@ begin
   if grain = 'day' and only_version is null then
     changed := changed_days(workflow, 'workflow_day_sums', since, until);
   end if;
-  if changed = '{}' then
-    select sum(v.enrolled), sum(v.cohort_completed) into enrolled, completed from workflow_day_sums v
-    where v.workflow_id = workflow and v.bucket >= since and v.bucket < until;
+  if changed is not null then
+    select sum(d.enrolled), sum(d.cohort_completed) into enrolled, completed
+    from (
+      select v.enrolled, v.cohort_completed from workflow_day_sums v
+      where v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
+      union all
+      select r.enrolled, r.cohort_completed from workflow_rollup r
+      where changed <> '{}' and r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
+    ) d;
   else
     select sum(p.sign * s.enrolled), sum(p.sign * s.cohort_completed) into enrolled, completed
     from parts_of(workflow, cohort_totals.grain, since, until) p
@@ -1784,11 +1857,13 @@ declare
   since     timestamptz;
   until     timestamptz;
   last_cut  date;
+  known     uuid[];
 begin
   r := read_head(account, id, first_day, last_day, zone, null, only_version, now);
   if r.workflow is null then
     return null;
   end if;
+  known := step_ids(r.steps);
   since := r.keys[1];
   until := r.keys[cardinality(r.keys)];
   past := past_range(first_day - (last_day - first_day + 1), first_day - 1,
@@ -1801,7 +1876,7 @@ begin
       select coalesce(json_agg(to_json(c)), '[]') from (
         select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
           sums.left_after, sums.visits, sums.completed as times, sums.time_us::text as time_us, p.p50, p.p95,
-          stranger(r.workflow, r.steps, s.step_uuid) as step,
+          stranger(r.workflow, known, s.step_uuid) as step,
           case when sums.past_entered is not null then json_build_object('entered', sums.past_entered,
             'completed', sums.past_completed, 'dropped_off', sums.past_dropped_off) end as previous,
           json_build_object('entered', sums.ever_entered, 'completed', sums.ever_completed,
@@ -1809,7 +1884,7 @@ begin
         from compared_steps(r.workflow, r.grain, since, until, past.grain, past.first_key, past.last_key,
           day_key(last_cut), first_instant(last_cut, r.account_zone), r.bounds[cardinality(r.bounds)], only_version) sums
         join steps_of(r.workflow) s on s.step_id = sums.step_id
-        left join percentiles(r.workflow, 'step_time', r.grain, since, until, only_version) p
+        left join range_percentiles(r.workflow, '{step_time}', r.grain, since, until, only_version) p
           on p.subject_id = sums.step_id
       ) c));
 end $$;
@@ -1826,11 +1901,13 @@ declare
   r      record;
   since  timestamptz;
   until  timestamptz;
+  known  uuid[];
 begin
   r := read_head(account, id, first_day, last_day, zone, null, only_version, now);
   if r.workflow is null then
     return null;
   end if;
+  known := step_ids(r.steps);
   since := r.keys[1];
   until := r.keys[cardinality(r.keys)];
 
@@ -1838,10 +1915,10 @@ begin
     'counts', (
       select coalesce(json_agg(to_json(c)), '[]') from (
         select s.step_uuid as action_id, sums.executions, sums.successes, sums.duration_us::text as duration_us,
-          p.p50, p.p95, p.p99, stranger(r.workflow, r.steps, s.step_uuid) as step
+          p.p50, p.p95, p.p99, stranger(r.workflow, known, s.step_uuid) as step
         from action_sums(r.workflow, r.grain, since, until, only_version) sums
         join steps_of(r.workflow) s on s.step_id = sums.step_id
-        left join percentiles(r.workflow, 'action_duration', r.grain, since, until, only_version) p
+        left join range_percentiles(r.workflow, '{action_duration}', r.grain, since, until, only_version) p
           on p.subject_id = sums.step_id
       ) c));
 end $$;

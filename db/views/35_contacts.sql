@@ -149,19 +149,15 @@ create or replace function contacts_running(
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  running  bigint;
-  net      record := net_beyond(workflow, grain, keys, bounds, now, only_version);
-  fewer    bigint[];
+  net    record := running_now(workflow, grain, keys, bounds, now, only_version);
+  fewer  bigint[];
 begin
-  running := (
-    select coalesce(sum(executions), 0) from workflow_running r
-    where r.workflow_id = workflow and (only_version is null or r.version = only_version));
   fewer := fewer_running(workflow,
     array(select least(b, now) from unnest(bounds[2:]) with ordinality as x(b, ix) order by ix), only_version);
   return array(
     -- Backwards from what runs in the end: less what began since, and what ended.
-    select case when bounds[i.ix + 1] > now then running - net.ahead
-        else running - net.after
+    select case when bounds[i.ix + 1] > now then net.running - net.ahead
+        else net.running - net.after
           - coalesce(sum(s.change) over (order by i.ix desc rows between unbounded preceding and 1 preceding), 0)
       end - fewer[i.ix]
     from generate_series(1, cardinality(bounds) - 1) as i(ix)
@@ -229,6 +225,7 @@ declare
   past      record;
   again     record;
   compared  json;
+  timed     record;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
   if r.workflow is null then
@@ -251,6 +248,7 @@ begin
         from totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version) t) end);
   end if;
 
+  timed := durations_of(r.workflow, cohort, r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version);
   return (
     select json_build_object('head', r.head,
       'sums', coalesce(json_agg(to_json(s) order by position) filter (where position is not null), '[]'),
@@ -277,7 +275,7 @@ begin
             select goal_id, sum(achieved) as achieved, sum(first) as first
             from (
               select goal_id, achieved, first
-              from goal_sums(r.workflow, r.grain, r.keys[1], r.keys[cardinality(r.keys)], cohort, only_version)
+              from goal_counts(r.workflow, r.grain, r.keys[1], r.keys[cardinality(r.keys)], cohort, only_version)
               union all
               select goal_id, count(distinct contact_id) - count(*),
                 count(distinct contact_id) filter (where is_conversion) - count(*) filter (where is_conversion)
@@ -287,12 +285,7 @@ begin
           ) sums join goals_of(r.workflow) g on g.goal_id = sums.goal_id
           order by achieved desc, g.goal_uuid
         ) x),
-      'duration', (select to_json(p) from percentiles(r.workflow,
-        case when cohort then 'cohort_duration' else 'duration' end::measure,
-        r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version) p),
-      'conversion', (select to_json(p) from percentiles(r.workflow,
-        case when cohort then 'cohort_conversion' else 'conversion' end::measure,
-        r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version) p))
+      'duration', timed.duration, 'conversion', timed.conversion)
     from contact_sums(r.workflow, r.grain, r.keys, r.bounds, cohort, only_version) s);
 end $$;
 
@@ -398,7 +391,7 @@ begin
       select coalesce(json_agg(to_json(c)), '[]') from (
         select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
           sums.left_after, sums.visits, sums.times, sums.time_us::text as time_us, p.p50, p.p95,
-          stranger(r.workflow, r.steps, s.step_uuid) as step,
+          stranger(r.workflow, step_ids(r.steps), s.step_uuid) as step,
           case when previous.entered is not null then json_build_object('entered', previous.entered,
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
           null as average
@@ -407,7 +400,7 @@ begin
         left join contact_steps(r.workflow, past.grain, past.first_key, past.last_key, past.since, past.until, only_version)
           previous
           on previous.step_id = sums.step_id
-        left join percentiles(r.workflow, 'step_time', r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version) p
+        left join range_percentiles(r.workflow, '{step_time}', r.grain, r.keys[1], r.keys[cardinality(r.keys)], only_version) p
           on p.subject_id = sums.step_id
       ) c));
 end $$;

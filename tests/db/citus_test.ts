@@ -307,6 +307,10 @@ dbTest(
         // A view of nothing but one of them.
         .concat("histogram_bins"),
     );
+    const partitions = await sql<{ name: string; of: string }[]>`
+      select inhrelid::regclass::text as name, inhparent::regclass::text as of from pg_inherits`;
+    for (const { name, of } of partitions) if (spread.has(of)) spread.add(name);
+    ok(spread.has("goal_day"));
     const functions = await sql<(SqlFunction & { volatility: string })[]>`
       select proname as name, lanname as language, pg_get_functiondef(p.oid) as definition,
         pg_get_function_sqlbody(p.oid) as body, prosrc as source, provolatile as volatility
