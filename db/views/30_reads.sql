@@ -22,6 +22,8 @@ drop function if exists goal_sums(int, grain, timestamptz, timestamptz, int);
 drop function if exists goal_sums(int, grain, timestamptz, timestamptz, boolean, int);
 drop function if exists percentiles(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists stranger(int, jsonb, uuid);
+drop function if exists written_days(int, timestamptz[]);
+drop function if exists changed_reasons(int, timestamptz[]);
 drop function if exists net_beyond(int, grain, timestamptz[], timestamptz[], timestamptz, int);
 drop function if exists net_after(int, grain, timestamptz[], timestamptz[], timestamptz, int);
 drop function if exists samples_of_bin(int, measure, int, smallint, timestamptz, timestamptz);
@@ -1030,41 +1032,6 @@ return format('[%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,"%s","%s","%s","%s"]',
   cohort_converted, cohort_settled_converted, completed, exited, converted, cohort_duration_us, cohort_conversion_us,
   duration_us, conversion_us)::json;
 
--- written_days(workflow, days): facts() of those days on which something happened, from the rollup. Ascending.
-create or replace function written_days(workflow int, days timestamptz[]) returns setof json
-language plpgsql stable
-set search_path = weir, pg_temp as $$
-begin
-  return query
-    select facts(day_number(r.bucket), sum(r.enrolled), sum(r.enrolled_trigger), sum(r.enrolled_bulk),
-      sum(r.enrolled_api), sum(r.enrolled_manual), sum(r.cohort_completed), sum(r.cohort_exited), sum(r.cohort_converted),
-      sum(r.cohort_settled_converted), sum(r.completed), sum(r.exited), sum(r.converted), sum(r.cohort_duration_us),
-      sum(r.cohort_conversion_us), sum(r.duration_us), sum(r.conversion_us))
-    from workflow_rollup r where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (days)
-    group by r.bucket order by r.bucket;
-end $$;
-
--- changed_reasons(workflow, days): the reasons of days as they are, and to be taken off as the view has them, signed.
-create or replace function changed_reasons(workflow int, days timestamptz[]) returns table (sign int, reasons json)
-language plpgsql stable
-set search_path = weir, pg_temp as $$
-begin
-  return query
-    select edge.sign, v.reasons
-    from (
-      select day + side.after as key, sum(side.sign)::int as sign
-      from unnest(days) as day cross join (values (interval '24 hours', -1), (interval '0', 1)) as side(after, sign)
-      group by 1 having sum(side.sign) <> 0  -- days in a row are two edges
-    ) edge
-    cross join lateral (
-      select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < edge.key
-      order by w.bucket desc limit 1) v
-    union all
-    select 1, json_agg(json_build_array(r.reason, r.cohort_ends, r.ends)) from reason_rollup r
-    where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (days)
-    having count(*) > 0;
-end $$;
-
 -- nearest_days(workflow, instants): of each the day of the account that begins nearest to it, as nearest_day(): its key,
 -- and when it begins.
 create or replace function nearest_days(
@@ -1199,14 +1166,38 @@ begin
     days := (
       select coalesce(json_agg(v.facts), '[]') from workflow_day_sums v
       where v.workflow_id = workflow and v.bucket >= since and v.bucket < until);
+    reasons := (
+      select coalesce(json_agg(json_build_array(u.sign, v.reasons)), '[]')
+      from (values (until, 1), (since, -1)) as u(key, sign)
+      cross join lateral (
+        select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < u.key
+        order by w.bucket desc limit 1) v);
   else
     days := (
-      select json_agg(d.facts)
+      select coalesce(json_agg(d.facts), '[]')
       from (
         select v.facts from workflow_day_sums v
         where v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
         union all
-        select written from written_days(workflow, changed) as written
+        select facts(day_number(r.bucket), sum(r.enrolled), sum(r.enrolled_trigger), sum(r.enrolled_bulk),
+          sum(r.enrolled_api), sum(r.enrolled_manual), sum(r.cohort_completed), sum(r.cohort_exited),
+          sum(r.cohort_converted), sum(r.cohort_settled_converted), sum(r.completed), sum(r.exited), sum(r.converted),
+          sum(r.cohort_duration_us), sum(r.cohort_conversion_us), sum(r.duration_us), sum(r.conversion_us))
+        from workflow_rollup r where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
+        group by r.bucket
+      ) d);
+    reasons := (
+      select coalesce(json_agg(json_build_array(d.sign, d.reasons)), '[]')
+      from (
+        select u.sign, v.reasons
+        from unchanged(since, until, changed) u
+        cross join lateral (
+          select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < u.key
+          order by w.bucket desc limit 1) v
+        union all
+        select 1, json_agg(json_build_array(r.reason, r.cohort_ends, r.ends)) from reason_rollup r
+        where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
+        having count(*) > 0
       ) d);
   end if;
   if grain = '15min' then
@@ -1216,20 +1207,14 @@ begin
         e.completed, e.exited, e.converted, e.cohort_duration_us, e.cohort_conversion_us, e.duration_us,
         e.conversion_us))
       from edge_sums(workflow, keys, starts, null) e);
+    reasons := (
+      select coalesce(json_agg(d.signed), '[]')
+      from (
+        select json_array_elements(reasons) as signed
+        union all
+        select json_build_array(e.sign, e.reasons) from edge_reasons(workflow, first, last) e
+      ) d);
   end if;
-  reasons := (
-    select coalesce(json_agg(json_build_array(d.sign, d.reasons)), '[]')
-    from (
-      select u.sign, v.reasons
-      from (values (until, 1), (since, -1)) as u(key, sign)
-      cross join lateral (
-        select w.reasons from workflow_day_sums w where w.workflow_id = workflow and w.bucket < u.key
-        order by w.bucket desc limit 1) v
-      union all
-      select c.sign, c.reasons from changed_reasons(workflow, changed) c where changed <> '{}'
-      union all
-      select e.sign, e.reasons from edge_reasons(workflow, first, last) e where range_facts.grain = '15min'
-    ) d);
 end $$;
 
 -- bucket_parts(workflow, grain, keys, only_version): the rows that the buckets between some keys are summed up from, each

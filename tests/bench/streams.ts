@@ -11,6 +11,7 @@ import { createKey } from "../../db/access.ts";
 import { fold, recordEvents } from "../../db/events.ts";
 import { Event } from "../../db/schema.ts";
 import { startServer, until } from "../harness.ts";
+import { lastDays } from "./reads.ts";
 import type { Bench } from "./run.ts";
 
 const STREAMS = 5_000;
@@ -206,10 +207,8 @@ async function benchBare(count: number): Promise<number> {
 
 /** The stream of the busy workflow's last 30 days. */
 export function pathOf({ busy: { uuid } }: Bench): string {
-  const today = Temporal.Now.plainDateISO("UTC");
-  return `/api/v1/workflows/${uuid}/analytics/stream?start_date=${
-    today.subtract({ days: 29 })
-  }&end_date=${today}`;
+  const { start_date, end_date } = lastDays(30);
+  return `/api/v1/workflows/${uuid}/analytics/stream?start_date=${start_date}&end_date=${end_date}`;
 }
 
 /** As many keys, each of a user, as so many streams need. */

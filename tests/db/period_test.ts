@@ -49,12 +49,16 @@ const FIRST_INSTANTS: [string, string, string][] = [
 ];
 
 dbTest(
-  "first_instant() is the first that carries the date",
+  "first_instant() is the first that carries the date, and so are first_instants()",
   async ({ sql }) => {
     for (const [zone, day, expected] of FIRST_INSTANTS) {
-      const [row] = await sql<[{ at: Date }]>`
-      select weir.first_instant(${day}::text::date, ${zone}) as at`;
+      const [row] = await sql<[{ at: Date; together: Date[]; zone: string }]>`
+        select weir.first_instant(${day}::text::date, ${zone}) as at,
+          weir.first_instants(array[${day}::text::date], ${zone}) as together,
+          current_setting('timezone') as zone`;
       deepStrictEqual(row.at, new Date(expected), `${zone} ${day}`);
+      deepStrictEqual(row.together, [new Date(expected)], `${zone} ${day}`);
+      strictEqual(row.zone, "UTC", "the session's zone is as it was");
     }
   },
 );

@@ -62,14 +62,19 @@ dbTest("TimeZone admits only what Postgres means too", async ({ sql }) => {
     .filter((zone) => TimeZone.safeParse(zone).success);
   ok(zones.length > 400, `${zones.length}`);
   ok(LINKS.every((zone) => zones.includes(zone)));
-  const rows = await sql<{ zone: string; day: string; at: Date }[]>`
-    select zone, day::text as day, weir.first_instant(day, zone) as at
-    from unnest(${zones}::text[]) as zone
-    cross join unnest(${DAYS_OF_2026}::text[]::date[]) as day`;
-  strictEqual(rows.length, zones.length * DAYS_OF_2026.length);
-  for (const { zone, day, at } of rows) {
-    const start = Temporal.PlainDate.from(day).toZonedDateTime(zone);
-    strictEqual(at.getTime(), start.epochMilliseconds, `${zone} ${day}`);
+  const rows = await sql<{ zone: string; at: Date[]; together: Date[] }[]>`
+    select zone, array(
+        select weir.first_instant(day, zone)
+        from unnest(${DAYS_OF_2026}::text[]::date[]) with ordinality as d (day, ix) order by ix) as at,
+      weir.first_instants(${DAYS_OF_2026}::text[]::date[], zone) as together
+    from unnest(${zones}::text[]) as zone`;
+  strictEqual(rows.length, zones.length);
+  for (const { zone, at, together } of rows) {
+    for (const [i, day] of DAYS_OF_2026.entries()) {
+      const start = Temporal.PlainDate.from(day).toZonedDateTime(zone);
+      strictEqual(at[i]!.getTime(), start.epochMilliseconds, `${zone} ${day}`);
+      strictEqual(together[i]!.getTime(), start.epochMilliseconds);
+    }
   }
 });
 
