@@ -1114,7 +1114,7 @@ end $$;
 --
 -- by_day     whether the buckets are days
 -- days       facts() of each day of the account on which something happened, by its day_number(): as the view has it
---            written, and those that changed since are written here; null where it lacks days
+--            written; of those that changed since, a row each version, to be added up; null where it lacks days
 -- first_day  day_number() of that which is the first bucket, or nearest to it
 -- edges      where days are another zone's: facts() of edge_sums(), which go to the bucket that begins there from the
 --            one that ends there
@@ -1179,12 +1179,10 @@ begin
         select v.facts from workflow_day_sums v
         where v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
         union all
-        select facts(day_number(r.bucket), sum(r.enrolled), sum(r.enrolled_trigger), sum(r.enrolled_bulk),
-          sum(r.enrolled_api), sum(r.enrolled_manual), sum(r.cohort_completed), sum(r.cohort_exited),
-          sum(r.cohort_converted), sum(r.cohort_settled_converted), sum(r.completed), sum(r.exited), sum(r.converted),
-          sum(r.cohort_duration_us), sum(r.cohort_conversion_us), sum(r.duration_us), sum(r.conversion_us))
+        select facts(day_number(r.bucket), r.enrolled, r.enrolled_trigger, r.enrolled_bulk, r.enrolled_api,
+          r.enrolled_manual, r.cohort_completed, r.cohort_exited, r.cohort_converted, r.cohort_settled_converted,
+          r.completed, r.exited, r.converted, r.cohort_duration_us, r.cohort_conversion_us, r.duration_us, r.conversion_us)
         from workflow_rollup r where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
-        group by r.bucket
       ) d);
     reasons := (
       select coalesce(json_agg(json_build_array(d.sign, d.reasons)), '[]')
