@@ -101,7 +101,7 @@ type Facts = [
 
 /** Executions: of the range is what its buckets add up to. */
 interface ExecutionCounts extends Answer {
-  /** Of each day of the account, some in parts; `null` where there are parts of buckets. */
+  /** Of each day of the account; `null` where there are parts. */
   days: Facts[] | null;
   /** Which day the first bucket is, or is nearest to; `null` without days. */
   first_day: number | null;

@@ -113,11 +113,12 @@ export function isOutage(code: unknown): boolean {
 }
 
 /**
- * A migration came between: a deadlock with it, a lock that it holds, a function that it has just made anew. The
- * statement has done nothing, and may be sent again.
+ * A migration came between: a deadlock with it, a lock that it holds, a function that it has just made anew, or dropped
+ * under one that had begun and calls it. The statement has done nothing, and may be sent again.
  */
 export function isOvertaken(thrown: unknown): boolean {
-  const { code, message } = (thrown ?? {}) as Record<string, unknown>;
+  const { code, message, where } = (thrown ?? {}) as Record<string, unknown>;
   return ["40P01", "55P03"].includes(String(code)) ||
-    code === "XX000" && /^cache lookup failed/.test(String(message));
+    code === "XX000" && /^cache lookup failed/.test(String(message)) ||
+    code === "42883" && /^PL\/pgSQL function /m.test(String(where));
 }

@@ -39,8 +39,9 @@ return case
     then day::timestamp at time zone zone
   else weir.earlier_midnight(day, zone) end;
 
--- first_instants(days, zone): of each of them, in their order. In the session's zone for as long as it runs, as AT TIME ZONE
--- looks a zone up by its name for each day: of 90 days half of the time.
+-- first_instants(days, zone): of each of them, in their order. The session's zone is this one for as long as it runs, as AT
+-- TIME ZONE looks a zone up by its name for each day: of 90 days half of the time. It is as it was afterwards because
+-- the function sets it, to whatever.
 create or replace function first_instants(days date[], zone text) returns timestamptz[]
 language plpgsql stable
 set timezone = 'UTC'

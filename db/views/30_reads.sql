@@ -19,7 +19,6 @@ drop function if exists day_bins(int, measure, grain, timestamptz, timestamptz, 
 drop function if exists day_percentiles(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists samples_between(int, measure, timestamptz, timestamptz, boolean);
 drop function if exists goal_sums(int, grain, timestamptz, timestamptz, int);
-drop function if exists goal_sums(int, grain, timestamptz, timestamptz, boolean, int);
 drop function if exists percentiles(int, measure, grain, timestamptz, timestamptz, int);
 drop function if exists stranger(int, jsonb, uuid);
 drop function if exists written_days(int, timestamptz[]);
@@ -752,14 +751,11 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
   measures  measure[] := case when cohort then '{cohort_duration,cohort_conversion}' else '{duration,conversion}' end;
-  found     json[];
 begin
-  found := (
-    select array[(array_agg(to_json(p)) filter (where p.measure = measures[1]))[1],
-      (array_agg(to_json(p)) filter (where p.measure = measures[2]))[1]]
-    from range_percentiles(workflow, measures, grain, since, until, only_version) p);
-  duration := found[1];
-  conversion := found[2];
+  select (array_agg(to_json(p)) filter (where p.measure = measures[1]))[1],
+    (array_agg(to_json(p)) filter (where p.measure = measures[2]))[1]
+  into duration, conversion
+  from range_percentiles(workflow, measures, grain, since, until, only_version) p;
 end $$;
 
 -- definition_of(workflow, version): {"steps": […], "goals": […]} of a version; null where there is none.
@@ -1018,8 +1014,8 @@ begin
 end $$;
 
 -- facts(key, …): what is counted of a day or a bucket as read_summary() hands it over: by position, as names would be
--- nine tenths of it, and without the spaces of json_build_array(), which takes longer. Sums of microseconds are too large
--- for a double.
+-- nine tenths of it, and without the spaces of json_build_array(), which takes longer. None of them is null. Sums of
+-- microseconds are too large for a double.
 create or replace function facts(
   key int, enrolled bigint, enrolled_trigger bigint, enrolled_bulk bigint, enrolled_api bigint, enrolled_manual bigint,
   cohort_completed bigint, cohort_exited bigint, cohort_converted bigint, cohort_settled_converted bigint,
@@ -1114,7 +1110,7 @@ end $$;
 --
 -- by_day     whether the buckets are days
 -- days       facts() of each day of the account on which something happened, by its day_number(): as the view has it
---            written; of those that changed since, a row each version, to be added up; null where it lacks days
+--            written, and those that changed since are written here; null where it lacks days
 -- first_day  day_number() of that which is the first bucket, or nearest to it
 -- edges      where days are another zone's: facts() of edge_sums(), which go to the bucket that begins there from the
 --            one that ends there
@@ -1162,6 +1158,7 @@ begin
     return;
   end if;
   first_day := day_number(since);
+  -- What follows would answer the same of no day that changed, but to be ready for some costs the whole read a tenth.
   if changed = '{}' then
     days := (
       select coalesce(json_agg(v.facts), '[]') from workflow_day_sums v
@@ -1179,10 +1176,12 @@ begin
         select v.facts from workflow_day_sums v
         where v.workflow_id = workflow and v.bucket >= since and v.bucket < until and v.bucket <> all (changed)
         union all
-        select facts(day_number(r.bucket), r.enrolled, r.enrolled_trigger, r.enrolled_bulk, r.enrolled_api,
-          r.enrolled_manual, r.cohort_completed, r.cohort_exited, r.cohort_converted, r.cohort_settled_converted,
-          r.completed, r.exited, r.converted, r.cohort_duration_us, r.cohort_conversion_us, r.duration_us, r.conversion_us)
+        select facts(day_number(r.bucket), sum(r.enrolled), sum(r.enrolled_trigger), sum(r.enrolled_bulk),
+          sum(r.enrolled_api), sum(r.enrolled_manual), sum(r.cohort_completed), sum(r.cohort_exited),
+          sum(r.cohort_converted), sum(r.cohort_settled_converted), sum(r.completed), sum(r.exited), sum(r.converted),
+          sum(r.cohort_duration_us), sum(r.cohort_conversion_us), sum(r.duration_us), sum(r.conversion_us))
         from workflow_rollup r where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
+        group by r.bucket
       ) d);
     reasons := (
       select coalesce(json_agg(json_build_array(d.sign, d.reasons)), '[]')
@@ -1322,38 +1321,32 @@ begin
   end if;
 end $$;
 
--- goal_counts(workflow, grain, since, until, cohort, only_version): a row each goal, alike, in one attribution. Days are
+-- goal_sums(workflow, grain, since, until, cohort, only_version): a row each goal, alike, in one attribution. Days are
 -- asked for by their partition: to lock all of them takes as long as to read ninety days.
-create or replace function goal_counts(
+create or replace function goal_sums(
   workflow int, grain grain, since timestamptz, until timestamptz, cohort boolean, only_version int
-) returns table (goal_id int, goal_uuid uuid, achieved bigint, first bigint)
+) returns table (goal_id int, achieved bigint, first bigint)
 language plpgsql stable rows 5
 set enable_sort = off  -- few goals of many days: hashed
 set search_path = weir, pg_temp as $$
 begin
   if grain = 'day' then
     return query
-      select g.goal_id, g.goal_uuid, s.achieved, s.first
-      from (
-        select r.goal_id, sum(case when cohort then r.cohort_achieved else r.achieved end) as achieved,
-          sum(case when cohort then r.cohort_first else r.first end) as first
-        from goal_day r
-        where r.workflow_id = workflow and r.grain = 'day' and r.bucket >= since and r.bucket < until
-          and (only_version is null or r.version = only_version)
-        group by r.goal_id) s
-      join goal g on g.workflow_id = workflow and g.goal_id = s.goal_id;
+      select r.goal_id, sum(case when cohort then r.cohort_achieved else r.achieved end),
+        sum(case when cohort then r.cohort_first else r.first end)
+      from goal_day r
+      where r.workflow_id = workflow and r.grain = 'day' and r.bucket >= since and r.bucket < until
+        and (only_version is null or r.version = only_version)
+      group by r.goal_id;
   else
     return query
-      select g.goal_id, g.goal_uuid, s.achieved, s.first
-      from (
-        select r.goal_id, sum(p.sign * case when cohort then r.cohort_achieved else r.achieved end) as achieved,
-          sum(p.sign * case when cohort then r.cohort_first else r.first end) as first
-        from parts_of(workflow, grain, since, until) p
-        join goal_rollup r on r.workflow_id = workflow
-          and r.grain = p.grain and r.bucket >= p.first_key and r.bucket < p.last_key
-        where only_version is null or r.version = only_version
-        group by r.goal_id) s
-      join goal g on g.workflow_id = workflow and g.goal_id = s.goal_id;
+      select r.goal_id, sum(p.sign * case when cohort then r.cohort_achieved else r.achieved end),
+        sum(p.sign * case when cohort then r.cohort_first else r.first end)
+      from parts_of(workflow, grain, since, until) p
+      join goal_rollup r on r.workflow_id = workflow
+        and r.grain = p.grain and r.bucket >= p.first_key and r.bucket < p.last_key
+      where only_version is null or r.version = only_version
+      group by r.goal_id;
   end if;
 end $$;
 
@@ -1430,7 +1423,7 @@ declare
   past      record;
   compared  json;
   f         record;
-  active    record;
+  running   record;
   timed     record;
 begin
   r := read_head(account, id, first_day, last_day, zone, granularity, only_version, now);
@@ -1448,14 +1441,14 @@ begin
       'totals', totals(r.workflow, past.grain, past.first_key, past.last_key, past.cut, past.tz, cohort, only_version));
   end if;
   f := range_facts(r.workflow, r.grain, r.keys, granularity = 'daily' and r.grain <> 'month', only_version);
-  active := running_now(r.workflow, r.grain, r.keys, r.bounds, now, only_version);
+  running := running_counts(r.workflow, r.grain, r.keys, r.bounds, now, only_version);
   timed := durations_of(r.workflow, cohort, r.grain, since, until, only_version);
 
   return json_build_object('head', r.head,
     'days', f.days, 'first_day', f.first_day, 'edges', f.edges, 'parts', f.parts, 'reasons', f.reasons,
-    'running', active.running,
+    'running', running.running,
     -- Enrolled less ended, dated at or after the range's end, and at or after now, for buckets that are not over.
-    'net_after', active.after, 'net_ahead', active.ahead,
+    'net_after', running.after, 'net_ahead', running.ahead,
     'past', compared,
     'goals', goals_achieved(r.workflow, r.grain, since, until, cohort, only_version),
     'duration', timed.duration, 'conversion', timed.conversion);
@@ -1470,11 +1463,12 @@ language plpgsql stable
 set search_path = weir, pg_temp as $$
 begin
   return (
-    select coalesce(json_agg(json_build_object('goal_id', g.goal_uuid, 'achieved', g.achieved, 'first', g.first,
+    select coalesce(json_agg(json_build_object('goal_id', g.goal_uuid, 'achieved', s.achieved, 'first', s.first,
       'goal_name', newest_with(workflow, 'goals', 'goal_id', g.goal_uuid)->>'name')
-      order by g.achieved desc, g.goal_uuid), '[]')
-    from goal_counts(workflow, goals_achieved.grain, since, until, cohort, only_version) g
-    where g.achieved > 0);
+      order by s.achieved desc, g.goal_uuid), '[]')
+    from goal_sums(workflow, goals_achieved.grain, since, until, cohort, only_version) s
+    join goals_of(workflow) g on g.goal_id = s.goal_id
+    where s.achieved > 0);
 end $$;
 
 -- read_analytics(…): read_summary() as processes of the release before read it, for as long as one may run.
@@ -1538,9 +1532,9 @@ begin
         and (only_version is null or version = only_version));
 end $$;
 
--- running_now(workflow, grain, keys, bounds, now, only_version): executions that run, and the same net of executions at or
--- after now, and at or after the end of a range.
-create or replace function running_now(
+-- running_counts(workflow, grain, keys, bounds, now, only_version): executions that run in the end of all that is known, and
+-- how many more were enrolled than ended at or after now (ahead), and at or after the end of a range (after).
+create or replace function running_counts(
   workflow int, grain grain, keys timestamptz[], bounds timestamptz[], now timestamptz, only_version int,
   out running numeric, out ahead bigint, out after bigint
 )
@@ -1735,7 +1729,7 @@ begin
     select (r.bucket >= since)::int, (r.bucket >= past_since and r.bucket < since)::int, 1, r.step_id, r.entered,
       r.completed, r.dropped_off, r.goal_exits, r.left_after, r.visits, r.time_us
     from step_rollup r
-    where changed <> '{}' and r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
+    where r.workflow_id = workflow and r.grain = 'day' and r.bucket = any (changed)
   ) s group by s.step_id having sum(s.now * s.entered) > 0;
 end $$;
 

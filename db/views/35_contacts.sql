@@ -149,7 +149,7 @@ create or replace function contacts_running(
 language plpgsql stable
 set search_path = weir, pg_temp as $$
 declare
-  net    record := running_now(workflow, grain, keys, bounds, now, only_version);
+  net    record := running_counts(workflow, grain, keys, bounds, now, only_version);
   fewer  bigint[];
 begin
   fewer := fewer_running(workflow,
@@ -275,7 +275,7 @@ begin
             select goal_id, sum(achieved) as achieved, sum(first) as first
             from (
               select goal_id, achieved, first
-              from goal_counts(r.workflow, r.grain, r.keys[1], r.keys[cardinality(r.keys)], cohort, only_version)
+              from goal_sums(r.workflow, r.grain, r.keys[1], r.keys[cardinality(r.keys)], cohort, only_version)
               union all
               select goal_id, count(distinct contact_id) - count(*),
                 count(distinct contact_id) filter (where is_conversion) - count(*) filter (where is_conversion)

@@ -126,6 +126,46 @@ Deno.test("a request that a migration overtook is asked to come again", () => {
   strictEqual(toAppError(bug).code, "internal");
 });
 
+dbTest(
+  "a request whose function lost another to a migration is asked to come again",
+  async ({ sql, database_url }) => {
+    await sql.unsafe(`
+      create function weir.inner_thing() returns int language plpgsql as $$ begin return 1; end $$;
+      create function weir.outer_thing() returns int language plpgsql as $$
+      begin
+        perform from weir.changed_day limit 1;
+        return weir.inner_thing();
+      end $$`);
+    const reader = connect(database_url, {
+      max: 1,
+      statementTimeoutMs: 30_000,
+    });
+    let asked: Promise<unknown>;
+    await sql.begin(async (migration) => {
+      await migration`lock table weir.changed_day in access exclusive mode`;
+      asked = reader`select weir.outer_thing()`.catch((error: unknown) =>
+        error
+      );
+      await until("it waits", async () => {
+        const [row] = await migration<[{ waits: boolean }]>`
+          select exists (select from pg_locks where not granted and relation = 'weir.changed_day'::regclass) as waits`;
+        return row.waits;
+      });
+      await migration`drop function weir.inner_thing()`;
+    });
+    strictEqual(toAppError(await asked!).code, "unavailable");
+    await reader.end();
+    const bug = await sql`select weir.inner_thing()`.catch((error: unknown) =>
+      error
+    );
+    strictEqual(
+      toAppError(bug).code,
+      "internal",
+      "what we name ourselves is no migration's",
+    );
+  },
+);
+
 /** The files of `db`, and what the next release might add to them. */
 async function makeNextRelease(): Promise<URL> {
   const folder = new URL(`file://${await Deno.makeTempDir()}/`);
