@@ -438,7 +438,7 @@ function trendsOf({ head, buckets, active }: Counts): TrendPoint[] {
   });
 }
 
-/** As `Date` writes them. The same time of the next day is written over the day before: a date takes ten times as long. */
+/** As `Date` writes them. The same time of the next day is written over the day before: a date takes six times as long. */
 function isoInstants(instants: number[]): string[] {
   let text = "";
   let day = DAYS_OF_EACH_MONTH;

@@ -120,5 +120,6 @@ export function isOvertaken(thrown: unknown): boolean {
   const { code, message, where } = (thrown ?? {}) as Record<string, unknown>;
   return ["40P01", "55P03"].includes(String(code)) ||
     code === "XX000" && /^cache lookup failed/.test(String(message)) ||
-    code === "42883" && /^PL\/pgSQL function /m.test(String(where));
+    code === "42883" && /^function /.test(String(message)) &&
+      /^PL\/pgSQL function /m.test(String(where));
 }

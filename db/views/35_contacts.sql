@@ -391,7 +391,7 @@ begin
       select coalesce(json_agg(to_json(c)), '[]') from (
         select s.step_uuid as step_id, sums.entered, sums.completed, sums.dropped_off, sums.goal_exits,
           sums.left_after, sums.visits, sums.times, sums.time_us::text as time_us, p.p50, p.p95,
-          stranger(r.workflow, step_ids(r.steps), s.step_uuid) as step,
+          stranger(r.workflow, r.steps, s.step_uuid) as step,
           case when previous.entered is not null then json_build_object('entered', previous.entered,
             'completed', previous.completed, 'dropped_off', previous.dropped_off) end as previous,
           null as average
